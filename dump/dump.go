@@ -1,0 +1,215 @@
+// Package dump plans and schedules a dump: it asks a source's snapshot for its
+// entries, splits the data entries into chunks, and has several workers write them into
+// an archive.
+//
+// It imports stream and nothing else of pgmove; an engine package implements
+// Snapshot. It never connects to a database itself and knows no engine's SQL.
+package dump
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pgmove/pgmove/stream"
+)
+
+// Snapshot is one consistent view of a source, held until Release.
+type Snapshot interface {
+	// Entries returns what the snapshot holds, with one data entry for each
+	// table that has rows to copy, and the facts for the header. Entry IDs are unique.
+	Entries(ctx context.Context) (stream.Header, []stream.Entry, error)
+	// Split cuts a data entry into chunks; their IDs and keys are left open.
+	Split(ctx context.Context, e *stream.Entry) ([]stream.Chunk, error)
+	// CopyTo writes a chunk's rows, as the snapshot holds them.
+	CopyTo(ctx context.Context, e *stream.Entry, c stream.Chunk, w io.Writer) error
+	// Contents returns what is compared later, except for the digests: sequences and schema.
+	Contents() ([]stream.SequenceValue, []stream.SchemaItem)
+	// Release lets go of the snapshot and its locks, when every chunk is durable.
+	Release(ctx context.Context) error
+}
+
+// Indexer is the ability of a Snapshot whose database's tools have an index of
+// their own (toc.dat): it makes the index's objects once all chunks are written.
+type Indexer interface {
+	Index(entries []stream.Entry, plan []stream.Chunk, records []stream.Record, c stream.Compression) ([]stream.NamedObject, error)
+}
+
+// Options tunes a dump.
+type Options struct {
+	// Jobs is how many chunks are read at a time; 1 where it is less.
+	Jobs int
+	// Run is the run's UUID.
+	Run string
+	// Tool is pgmove's version.
+	Tool    string
+	Observe stream.Observer
+}
+
+// Run dumps the snapshot into the archive and seals it. It returns what the
+// snapshot held. The snapshot is released as soon as every chunk is durable.
+func Run(ctx context.Context, snap Snapshot, w *stream.Writer, o Options) (*stream.Contents, error) {
+	o.Observe.Send(stream.Event{Kind: stream.EventPhase, Side: "dump", Text: "schema"})
+	h, entries, err := snap.Entries(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h.Run, h.Tool, h.Created = o.Run, o.Tool, time.Now().UTC().Truncate(time.Second)
+	plan, err := split(ctx, snap, w, entries)
+	if err != nil {
+		return nil, err
+	}
+	var bytes int64
+	for _, c := range plan {
+		bytes += c.Bytes
+	}
+	o.Observe.Send(stream.Event{Kind: stream.EventPlan, Side: "dump", Count: len(plan), Bytes: bytes})
+	if h, err = w.Begin(ctx, h, entries, plan); err != nil {
+		return nil, err
+	}
+	o.Observe.Send(stream.Event{Kind: stream.EventPhase, Side: "dump", Text: "data"})
+	if err := copyAll(ctx, snap, w, entries, plan, o); err != nil {
+		return nil, err
+	}
+	if err := snap.Release(ctx); err != nil {
+		return nil, err
+	}
+	c := contents(h, entries, w.Records())
+	c.Sequences, c.Schema = snap.Contents()
+	if w.Live() {
+		return c, nil
+	}
+	var index []stream.NamedObject
+	if ix, ok := snap.(Indexer); ok {
+		if index, err = ix.Index(entries, plan, w.Records(), w.Compression()); err != nil {
+			return nil, err
+		}
+	}
+	return c, w.Seal(ctx, index, c)
+}
+
+// split makes the plan: the chunks of all data entries, largest first, so that
+// the last ones to run are small.
+func split(ctx context.Context, snap Snapshot, w *stream.Writer, entries []stream.Entry) ([]stream.Chunk, error) {
+	next := stream.DumpID(0)
+	for i := range entries {
+		next = max(next, entries[i].ID, slices.Max(append(entries[i].Dependencies, 0)))
+	}
+	var plan []stream.Chunk
+	for i := range entries {
+		e := &entries[i]
+		if e.Table == nil {
+			continue
+		}
+		cs, err := snap.Split(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		for n := range cs {
+			cs[n].Table, cs[n].N, cs[n].Of, cs[n].ID = e.ID, n, len(cs), e.ID
+			if len(cs) > 1 {
+				next++
+				cs[n].ID = next
+			}
+			cs[n].Key = w.ChunkKey(cs[n].ID)
+		}
+		plan = append(plan, cs...)
+	}
+	slices.SortStableFunc(plan, func(a, b stream.Chunk) int { return cmp.Compare(b.Bytes, a.Bytes) })
+	return plan, nil
+}
+
+// copyAll writes all chunks. A chunk that its reader gave back goes to the end of the queue.
+func copyAll(ctx context.Context, snap Snapshot, w *stream.Writer, entries []stream.Entry, plan []stream.Chunk, o Options) error {
+	byID := make(map[stream.DumpID]*stream.Entry, len(entries))
+	for i := range entries {
+		byID[entries[i].ID] = &entries[i]
+	}
+	q := newQueue(plan)
+	g, ctx := errgroup.WithContext(ctx)
+	for range max(o.Jobs, 1) {
+		g.Go(func() error {
+			for {
+				c, ok, err := q.take(ctx)
+				if err != nil || !ok {
+					return err
+				}
+				e := byID[c.Table]
+				start := time.Now()
+				seen := &counter{observe: o.Observe, entry: e.ID}
+				rec, err := w.WriteChunk(ctx, c, func(dst io.Writer) error {
+					seen.w = dst
+					return snap.CopyTo(ctx, e, c, seen)
+				})
+				seen.flush()
+				if errors.Is(err, stream.ErrAbandoned) {
+					seen.takeBack()
+					q.giveBack(c)
+					continue
+				}
+				if err != nil {
+					return fmt.Errorf("chunk %d of %d of %s: %w", c.N+1, c.Of, e.Name(), err)
+				}
+				q.done()
+				o.Observe.Send(stream.Event{Kind: stream.EventChunk, Side: "dump", Object: e.Name(), Entry: e.ID,
+					Rows: rec.Digest.Rows, Bytes: rec.RawBytes, Took: time.Since(start)})
+			}
+		})
+	}
+	return g.Wait()
+}
+
+func contents(h stream.Header, entries []stream.Entry, records []stream.Record) *stream.Contents {
+	c := &stream.Contents{Header: h}
+	at := map[stream.DumpID]int{}
+	for i := range entries {
+		if e := &entries[i]; e.Table != nil {
+			at[e.ID] = len(c.Tables)
+			c.Tables = append(c.Tables, stream.TableContents{ID: e.ID, Table: *e.Table})
+		}
+	}
+	for _, r := range records {
+		t := &c.Tables[at[r.Table]]
+		t.Format = r.Format
+		t.Digest.Add(r.Digest)
+		t.RawBytes += r.RawBytes
+	}
+	return c
+}
+
+// counter reports bytes as they pass, in steps, so that observers aren't asked per row.
+type counter struct {
+	w       io.Writer
+	observe stream.Observer
+	entry   stream.DumpID
+	n, sent int64
+}
+
+const reportEvery = 1 << 20
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	if c.n-c.sent >= reportEvery {
+		c.flush()
+	}
+	return n, err
+}
+
+func (c *counter) flush() {
+	if c.n > c.sent {
+		c.observe.Send(stream.Event{Kind: stream.EventRows, Side: "dump", Entry: c.entry, Bytes: c.n - c.sent})
+		c.sent = c.n
+	}
+}
+
+// takeBack undoes what was reported: the chunk comes again.
+func (c *counter) takeBack() {
+	c.observe.Send(stream.Event{Kind: stream.EventRows, Side: "dump", Entry: c.entry, Bytes: -c.sent})
+}

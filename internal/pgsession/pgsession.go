@@ -1,0 +1,318 @@
+// Package pgsession opens PostgreSQL sessions, for the source and for the target
+// alike: it reads connection strings as libpq does, pins the settings that
+// decide how values are written, neutralises timeouts, and turns the server's
+// refusals into failures that a user can act on.
+//
+// It imports pgx and the stream package's failures. It never reads or writes a
+// user's data, and never puts a password into an error.
+package pgsession
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgmove/pgmove/stream"
+)
+
+// Session is one connection with pinned settings.
+type Session struct {
+	*pgconn.PgConn
+	// VersionNum is the server's version as it counts it: 150020 for 15.20.
+	VersionNum int
+	// Version is the server's version as people write it.
+	Version string
+	// SearchPath is what the role's search_path was before it was pinned.
+	SearchPath string
+	// Encoding is the database's encoding.
+	Encoding string
+}
+
+// Options says what a session is for.
+type Options struct {
+	// Encoding is the client encoding; "" for the database's own.
+	Encoding string
+	// ReadOnly makes transactions read-only by default.
+	ReadOnly bool
+	// Notice gets the server's notices and warnings; it may be nil.
+	Notice func(*pgconn.Notice)
+	// Patience is how long an unreachable server is tried again, 0 for not at all.
+	Patience time.Duration
+}
+
+// pinned are the settings of every session, with the first server version that
+// knows each. They make values print the same whatever the role, the database or
+// the server is set to, and keep foreign names out of the way of built-in ones.
+var pinned = []struct {
+	name, value string
+	since       int
+}{
+	{"search_path", "", 0},
+	{"row_security", "off", 90500},
+	{"datestyle", "ISO, YMD", 0},
+	{"intervalstyle", "postgres", 80400},
+	{"timezone", "UTC", 0},
+	{"extra_float_digits", "3", 0},
+	{"bytea_output", "hex", 90000},
+	{"xmloption", "content", 0},
+	{"standard_conforming_strings", "on", 0},
+	{"check_function_bodies", "off", 0},
+	{"client_min_messages", "warning", 0},
+	{"default_transaction_read_only", "off", 0},
+	{"default_transaction_isolation", "read committed", 0},
+	{"default_transaction_deferrable", "off", 90100},
+	{"statement_timeout", "0", 0},
+	{"lock_timeout", "0", 90300},
+	{"idle_in_transaction_session_timeout", "0", 90600},
+	{"idle_session_timeout", "0", 140000},
+	{"transaction_timeout", "0", 170000},
+	{"default_tablespace", "", 0},
+	{"synchronize_seqscans", "off", 80300},
+	{"quote_all_identifiers", "off", 90100},
+	{"array_nulls", "on", 0},
+	{"lo_compat_privileges", "off", 90000},
+}
+
+// Pins returns the settings that a session on a server of the version gets.
+func Pins(versionNum int, encoding string) map[string]string {
+	m := map[string]string{"client_encoding": encoding}
+	for _, p := range pinned {
+		if versionNum >= p.since {
+			m[p.name] = p.value
+		}
+	}
+	return m
+}
+
+// Connect opens a session. Its errors are Failures: Outage for a server that
+// can't be reached, Denied for a refused login, Preflight for a database that
+// doesn't exist.
+func Connect(ctx context.Context, c *Conn, o Options) (*Session, error) {
+	deadline := time.Now().Add(o.Patience)
+	for wait := 200 * time.Millisecond; ; wait *= 2 {
+		s, err := connect(ctx, c, o)
+		if err == nil {
+			return s, nil
+		}
+		if stream.KindOf(err) != stream.Outage || ctx.Err() != nil || time.Now().Add(wait).After(deadline) {
+			return nil, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func connect(ctx context.Context, c *Conn, o Options) (*Session, error) {
+	cfg := c.config.Copy()
+	cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		if o.Notice != nil {
+			o.Notice(n)
+		}
+	}
+	pc, err := pgconn.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	s := &Session{PgConn: pc}
+	if err := s.pin(ctx, o); err != nil {
+		_ = pc.Close(context.WithoutCancel(ctx))
+		return nil, c.explain(err)
+	}
+	return s, nil
+}
+
+func (s *Session) pin(ctx context.Context, o Options) error {
+	// The first answer is read under the role's own settings: it is all ASCII
+	// but the search path, which comes in the role's client encoding.
+	rows, err := s.Rows(ctx, `SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_setting('server_version'),
+		pg_catalog.current_setting('search_path'), pg_catalog.getdatabaseencoding()`)
+	if err != nil {
+		return err
+	}
+	r := rows[0]
+	if s.VersionNum, err = strconv.Atoi(r[0]); err != nil {
+		return fmt.Errorf("server_version_num: %w", err)
+	}
+	s.Version, _, _ = strings.Cut(r[1], " ")
+	s.SearchPath, s.Encoding = r[2], r[3]
+	enc := o.Encoding
+	if enc == "" {
+		enc = s.Encoding
+	}
+	var q strings.Builder
+	fmt.Fprintf(&q, "SET client_encoding = %s;\n", Literal(enc))
+	for _, p := range pinned {
+		if s.VersionNum >= p.since {
+			fmt.Fprintf(&q, "SET %s = %s;\n", p.name, Literal(p.value))
+		}
+	}
+	if o.ReadOnly {
+		q.WriteString("SET default_transaction_read_only = on;\n")
+	}
+	return s.Do(ctx, q.String())
+}
+
+// Do runs statements, with no rows to return, as one simple query.
+func (s *Session) Do(ctx context.Context, sql string) error {
+	return s.Exec(ctx, sql).Close()
+}
+
+// Rows runs a query and returns all its rows as text; NULL comes as "".
+func (s *Session) Rows(ctx context.Context, sql string) ([][]string, error) {
+	mrr := s.Exec(ctx, sql)
+	var out [][]string
+	for mrr.NextResult() {
+		rr := mrr.ResultReader()
+		for rr.NextRow() {
+			row := make([]string, len(rr.Values()))
+			for i, v := range rr.Values() {
+				row[i] = string(v)
+			}
+			out = append(out, row)
+		}
+	}
+	return out, mrr.Close()
+}
+
+// Row runs a query and returns its first row, nil where it has none.
+func (s *Session) Row(ctx context.Context, sql string) ([]string, error) {
+	rows, err := s.Rows(ctx, sql)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	return rows[0], nil
+}
+
+// End closes the session, whatever the state of ctx.
+func (s *Session) End() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_ = s.Close(ctx)
+}
+
+// explain turns a failure to connect into one that says what to do.
+func (c *Conn) explain(err error) error {
+	f := &stream.Failure{Kind: stream.Failed, Object: c.Name(), Msg: "cannot connect", Err: c.scrub(err)}
+	var pe *pgconn.PgError
+	if errors.As(err, &pe) {
+		f.Err = fmt.Errorf("%s (SQLSTATE %s)", stream.Text(pe.Message).Display(), pe.Code)
+		switch {
+		case strings.HasPrefix(pe.Code, "28"):
+			f.Kind, f.Hint = stream.Denied, "check the user and the password, and the server's pg_hba.conf"
+		case pe.Code == "42501":
+			f.Kind, f.Hint = stream.Denied, "grant the role CONNECT on the database"
+		case pe.Code == "3D000":
+			f.Kind, f.Hint = stream.Preflight, "create the database first: pgmove never does"
+		case pe.Code == "53300" || pe.Code == "57P03" || strings.HasPrefix(pe.Code, "57P"):
+			f.Kind, f.Hint = stream.Outage, "try again when the server takes connections"
+		}
+		return f
+	}
+	var ne net.Error
+	var oe *net.OpError
+	var de *net.DNSError
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &oe), errors.As(err, &de), errors.As(err, &ne), errors.Is(err, context.DeadlineExceeded):
+		f.Kind, f.Hint = stream.Outage, "check the host, the port and the network between"
+	}
+	return f
+}
+
+// Lost reports whether err means that the session's connection is gone.
+func Lost(err error) bool {
+	if err == nil {
+		return false
+	}
+	var pe *pgconn.PgError
+	if errors.As(err, &pe) {
+		return strings.HasPrefix(pe.Code, "57P") || strings.HasPrefix(pe.Code, "08")
+	}
+	var ne net.Error
+	return errors.As(err, &ne) || pgconn.SafeToRetry(err) ||
+		strings.Contains(err.Error(), "unexpected EOF") || strings.Contains(err.Error(), "conn closed") ||
+		strings.Contains(err.Error(), "closed network connection")
+}
+
+// Code returns the SQLSTATE of err, "" where it has none.
+func Code(err error) string {
+	var pe *pgconn.PgError
+	if errors.As(err, &pe) {
+		return pe.Code
+	}
+	return ""
+}
+
+// Explain turns an error of a statement into a Failure for object: Outage for a lost
+// connection, Denied for a missing privilege, else of kind Failed.
+func Explain(err error, object string) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if stream.KindOf(err) != stream.Failed {
+		return err
+	}
+	f := &stream.Failure{Kind: stream.Failed, Object: object, Msg: "failed", Err: err}
+	var pe *pgconn.PgError
+	switch {
+	case errors.As(err, &pe):
+		f.Msg, f.Err = "the server refused", ServerError(pe)
+		if pe.Code == "42501" {
+			f.Kind = stream.Denied
+		}
+		if strings.HasPrefix(pe.Code, "57P") {
+			f.Kind = stream.Outage
+		}
+	case Lost(err):
+		f.Kind, f.Msg = stream.Outage, "the connection was lost"
+	}
+	return f
+}
+
+// ServerError is the server's message in one line, with its detail and context as
+// far as they help, printable whatever encoding it came in.
+func ServerError(pe *pgconn.PgError) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s (SQLSTATE %s)", pe.Severity, stream.Text(pe.Message).Display(), pe.Code)
+	if pe.Hint != "" {
+		fmt.Fprintf(&b, "; hint: %s", stream.Text(pe.Hint).Display())
+	}
+	if pe.Where != "" {
+		fmt.Fprintf(&b, "; at: %.200s", stream.Text(pe.Where).Display())
+	}
+	return &serverError{text: b.String(), pe: pe}
+}
+
+type serverError struct {
+	text string
+	pe   *pgconn.PgError
+}
+
+func (e *serverError) Error() string { return e.text }
+func (e *serverError) Unwrap() error { return e.pe }
+
+// Ident quotes an identifier for SQL.
+func Ident(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+// Qualified quotes namespace.name.
+func Qualified(namespace, name string) string { return Ident(namespace) + "." + Ident(name) }
+
+// Literal quotes a string for SQL under standard_conforming_strings; it is also
+// right where that is off.
+func Literal(s string) string {
+	q := "'" + strings.ReplaceAll(s, "'", "''") + "'"
+	if strings.Contains(s, `\`) {
+		return "E" + strings.ReplaceAll(q, `\`, `\\`)
+	}
+	return q
+}

@@ -1,0 +1,243 @@
+package stream
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Writer writes an archive into a store: header, entries and plan first, then chunks in
+// any order and from several goroutines, the manifest last.
+type Writer struct {
+	store  Store
+	header Header
+
+	mu      sync.Mutex
+	objects []Object
+	records []Record
+}
+
+// NewWriter begins an archive. A live store (one that hands objects over instead
+// of keeping them) gets rows without compression and no manifest.
+func NewWriter(store Store, live bool, c Compression) *Writer {
+	if live {
+		c = None
+	}
+	return &Writer{store: store, header: Header{Format: FormatVersion, Live: live, Compression: c}}
+}
+
+// Compression is that of the archive's chunks.
+func (w *Writer) Compression() Compression { return w.header.Compression }
+
+// Live reports whether the archive is handed over rather than kept.
+func (w *Writer) Live() bool { return w.header.Live }
+
+// ChunkKey is the name of the object for the chunk with the ID.
+func (w *Writer) ChunkKey(id DumpID) string {
+	return fmt.Sprintf("%d.dat%s", id, w.header.Compression.Suffix())
+}
+
+// Begin writes the header, the entries and the plan. From here on a reader can
+// follow.
+func (w *Writer) Begin(ctx context.Context, h Header, entries []Entry, plan []Chunk) (Header, error) {
+	h.Format, h.Live, h.Compression = w.header.Format, w.header.Live, w.header.Compression
+	w.header = h
+	if err := w.putJSON(ctx, keyHeader, h); err != nil {
+		return h, err
+	}
+	if err := w.putJSON(ctx, keyEntries, envelope[[]Entry]{FormatVersion, h.Run, entries}); err != nil {
+		return h, err
+	}
+	return h, w.putJSON(ctx, keyPlan, envelope[[]Chunk]{FormatVersion, h.Run, plan})
+}
+
+func (w *Writer) putJSON(ctx context.Context, key string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return w.PutObject(ctx, key, append(b, '\n'))
+}
+
+// PutObject stores a whole object and notes it for the manifest.
+func (w *Writer) PutObject(ctx context.Context, key string, b []byte) error {
+	if err := w.store.Put(ctx, key, bytes.NewReader(b)); err != nil {
+		return fmt.Errorf("write %s: %w", key, err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.objects = append(w.objects, Object{Key: key, Size: int64(len(b)), SHA256: sha256.Sum256(b)})
+	return nil
+}
+
+// body is the reader that a chunk's Put gets. In a live run the reader at the
+// other end asks it for the record, after io.EOF.
+type body struct {
+	*pipeReader
+	record *Record
+}
+
+// Record returns the chunk's record; it is valid once Read returned io.EOF.
+func (b *body) Record() Record { return *b.record }
+
+// WriteChunk stores one chunk: fill writes the rows, WriteChunk digests,
+// compresses, hashes and stores them, and returns the chunk's record once it is
+// durable or, in a live run, once the reader has acknowledged it. Nothing of the chunk
+// is visible when it fails. An error that wraps ErrAbandoned invites to offer
+// the chunk again.
+func (w *Writer) WriteChunk(ctx context.Context, c Chunk, fill func(io.Writer) error) (Record, error) {
+	rec := Record{Chunk: c}
+	dig := NewDigester(c.Format)
+	var err error
+	if c.Format == FormatBlobs && !w.header.Live {
+		bw := &blobWriter{ctx: ctx, w: w, rec: &rec}
+		err = fill(io.MultiWriter(dig, bw))
+		err = errors.Join(err, bw.close(err))
+		if err == nil {
+			err = dig.Close()
+		}
+		rec.Digest, rec.RawBytes = dig.Digest(), dig.Bytes()
+	} else {
+		err = w.putStream(ctx, &rec, dig, fill)
+	}
+	if err != nil {
+		return rec, err
+	}
+	w.mu.Lock()
+	w.records = append(w.records, rec)
+	w.mu.Unlock()
+	if w.header.Live {
+		return rec, nil
+	}
+	b, err := json.Marshal(envelope[Record]{FormatVersion, w.header.Run, rec})
+	if err != nil {
+		return rec, err
+	}
+	key := recordKey(c)
+	if err := w.store.Put(ctx, key, bytes.NewReader(b)); err != nil {
+		return rec, fmt.Errorf("write %s: %w", key, err)
+	}
+	return rec, nil
+}
+
+func recordKey(c Chunk) string {
+	return fmt.Sprintf("%s%d.json", keyRecords, c.ID)
+}
+
+// textTrailer ends a text data file of a pg_dump archive.
+const textTrailer = "\\.\n\n\n"
+
+// putStream stores a chunk that is one object.
+func (w *Writer) putStream(ctx context.Context, rec *Record, dig *Digester, fill func(io.Writer) error) error {
+	pr, pw := newPipe()
+	put := make(chan error, 1)
+	go func() {
+		err := w.store.Put(ctx, rec.Key, &body{pr, rec})
+		pr.CloseWithError(err)
+		put <- err
+	}()
+	err := func() error {
+		if w.header.Live {
+			if err := fill(io.MultiWriter(dig, pw)); err != nil {
+				return err
+			}
+			if err := dig.Close(); err != nil {
+				return err
+			}
+			rec.Digest, rec.RawBytes = dig.Digest(), dig.Bytes()
+			return nil
+		}
+		m := newMeter(pw)
+		z, err := w.header.Compression.writer(m)
+		if err != nil {
+			return err
+		}
+		if err := fill(io.MultiWriter(dig, z)); err != nil {
+			_ = z.Close()
+			return err
+		}
+		if err := dig.Close(); err != nil {
+			_ = z.Close()
+			return err
+		}
+		if rec.Format == FormatText {
+			if _, err := io.WriteString(z, textTrailer); err != nil {
+				return err
+			}
+		}
+		if err := z.Close(); err != nil {
+			return err
+		}
+		rec.Digest, rec.RawBytes = dig.Digest(), dig.Bytes()
+		rec.Objects = []Object{m.object(rec.Key)}
+		return nil
+	}()
+	if cerr := pw.CloseWithError(err); err == nil {
+		err = cerr
+	}
+	perr := <-put
+	if perr != nil && (err == nil || errors.Is(perr, ErrAbandoned)) {
+		return perr
+	}
+	return err
+}
+
+// Seal writes the native tools' index objects, in order, and then the manifest.
+// A live archive is not sealed: its contents go into the report.
+func (w *Writer) Seal(ctx context.Context, index []NamedObject, contents *Contents) error {
+	if w.header.Live {
+		return nil
+	}
+	for _, o := range index {
+		if err := w.PutObject(ctx, o.Key, o.Data); err != nil {
+			return err
+		}
+	}
+	w.mu.Lock()
+	m := Manifest{Format: FormatVersion, Run: w.header.Run, Sealed: time.Now().UTC().Truncate(time.Second),
+		Objects: w.objects, Chunks: w.records, Contents: *contents}
+	w.mu.Unlock()
+	return w.putJSON(ctx, keyManifest, m)
+}
+
+// Records returns the records of the chunks written so far.
+func (w *Writer) Records() []Record {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]Record(nil), w.records...)
+}
+
+// NamedObject is a small object held in memory.
+type NamedObject struct {
+	Key  string
+	Data []byte
+}
+
+// Empty returns an error unless the store holds nothing: an archive is never
+// written over another.
+func Empty(ctx context.Context, s Store, location string) error {
+	l, err := s.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	if len(l) == 0 {
+		return nil
+	}
+	what := fmt.Sprintf("it holds %d objects", len(l))
+	for _, o := range l {
+		if o.Key == keyManifest {
+			what = "it holds an archive"
+		} else if o.Key == keyHeader && !strings.Contains(what, "archive") {
+			what = "it holds an archive that was never finished"
+		}
+	}
+	return (&Failure{Kind: Preflight, Object: location, Msg: what}).
+		WithHint("name an empty location, or delete what is there")
+}
