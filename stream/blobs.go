@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/pgmove/pgmove/stream/blockpipe"
 )
 
 // A chunk of large objects travels as COPY's binary format of (oid, offset,
@@ -37,7 +39,7 @@ type blobWriter struct {
 	oid    uint32
 	open   bool
 	offset int64
-	pw     *pipeWriter
+	pw     *blockpipe.Writer
 	m      *meter
 	z      io.WriteCloser
 	put    chan error
@@ -106,13 +108,13 @@ func (b *blobWriter) piece(oid uint32, off int64, p []byte) error {
 }
 
 func (b *blobWriter) start(oid uint32) error {
-	pr, pw := newPipe()
+	pr, pw := blockpipe.New(pipeBlocks, pipeBlock)
 	b.oid, b.open, b.offset, b.pw, b.m = oid, true, 0, pw, newMeter(pw)
 	b.put = make(chan error, 1)
 	key := BlobKey(oid, b.w.header.Compression)
 	go func(put chan<- error) {
 		err := b.w.store.Put(b.ctx, key, pr)
-		pr.CloseWithError(err)
+		_ = pr.CloseWithError(err)
 		put <- err
 	}(b.put)
 	var err error
@@ -247,4 +249,61 @@ func blobOID(key string) (uint32, error) {
 		return 0, fmt.Errorf("%s: not the name of a large object", key)
 	}
 	return oid, nil
+}
+
+// BlobScanner takes a row stream of large objects apart.
+type BlobScanner struct {
+	r     io.Reader
+	begun bool
+	piece []byte
+}
+
+// NewBlobScanner returns a scanner of r.
+func NewBlobScanner(r io.Reader) *BlobScanner { return &BlobScanner{r: r} }
+
+// Next returns the next piece, good until the next call; io.EOF after the last one.
+func (b *BlobScanner) Next() (oid uint32, offset int64, piece []byte, err error) {
+	var h [blobRow]byte
+	if !b.begun {
+		if _, err := io.ReadFull(b.r, h[:19]); err != nil {
+			return 0, 0, nil, unexpected(err)
+		}
+		if string(h[:11]) != copySignature {
+			return 0, 0, nil, errors.New("large objects: the signature is missing")
+		}
+		b.begun = true
+	}
+	if _, err := io.ReadFull(b.r, h[:2]); err != nil {
+		return 0, 0, nil, unexpected(err)
+	}
+	switch int16(binary.BigEndian.Uint16(h[:])) {
+	case -1:
+		return 0, 0, nil, io.EOF
+	case 3:
+	default:
+		return 0, 0, nil, errors.New("large objects: a row that is not one of three fields")
+	}
+	if _, err := io.ReadFull(b.r, h[2:]); err != nil {
+		return 0, 0, nil, unexpected(err)
+	}
+	n := int32(binary.BigEndian.Uint32(h[22:]))
+	if n < 0 || n > BlobPiece {
+		return 0, 0, nil, fmt.Errorf("large objects: a piece of %d bytes", n)
+	}
+	if cap(b.piece) < int(n) {
+		b.piece = make([]byte, BlobPiece)
+	}
+	b.piece = b.piece[:n]
+	if _, err := io.ReadFull(b.r, b.piece); err != nil {
+		return 0, 0, nil, unexpected(err)
+	}
+	return binary.BigEndian.Uint32(h[6:]), int64(binary.BigEndian.Uint64(h[14:])), b.piece, nil
+}
+
+// unexpected makes an early end an error that nobody takes for the proper one.
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }

@@ -491,6 +491,14 @@ func (t *trailerReader) Read(p []byte) (int, error) {
 
 func (t *trailerReader) Close() error { return t.r.Close() }
 
+// Rows are a chunk's rows. Verify, at their end, says whether they are all there
+// and as they were on the source; taken is how many the database counted, -1 where
+// it counts none.
+type Rows interface {
+	io.Reader
+	Verify(taken int64) (*Record, error)
+}
+
 // ChunkReader yields a chunk's rows. Who has read them to io.EOF calls Verify, loads
 // for good, and then calls Close; who cannot take them calls GiveBack.
 type ChunkReader struct {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/pgmove/pgmove/stream/blockpipe"
 )
 
 // Writer writes an archive into a store: header, entries and plan first, then chunks in
@@ -80,7 +82,7 @@ func (w *Writer) PutObject(ctx context.Context, key string, b []byte) error {
 // body is the reader that a chunk's Put gets. In a live run the reader at the
 // other end asks it for the record, after io.EOF.
 type body struct {
-	*pipeReader
+	*blockpipe.Reader
 	record *Record
 }
 
@@ -131,16 +133,23 @@ func recordKey(c Chunk) string {
 	return fmt.Sprintf("%s%d.json", keyRecords, c.ID)
 }
 
+// A chunk passes from the database's driver to the store in blocks: memory is
+// pipeBlocks × pipeBlock bytes for each chunk under way.
+const (
+	pipeBlock  = 128 << 10
+	pipeBlocks = 4
+)
+
 // textTrailer ends a text data file of a pg_dump archive.
 const textTrailer = "\\.\n\n\n"
 
 // putStream stores a chunk that is one object.
 func (w *Writer) putStream(ctx context.Context, rec *Record, dig *Digester, fill func(io.Writer) error) error {
-	pr, pw := newPipe()
+	pr, pw := blockpipe.New(pipeBlocks, pipeBlock)
 	put := make(chan error, 1)
 	go func() {
 		err := w.store.Put(ctx, rec.Key, &body{pr, rec})
-		pr.CloseWithError(err)
+		_ = pr.CloseWithError(err)
 		put <- err
 	}()
 	err := func() error {

@@ -1,0 +1,297 @@
+package pgsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/pgmove/pgmove/internal/pgsession"
+	"github.com/pgmove/pgmove/stream"
+	"github.com/pgmove/pgmove/stream/pgtoc"
+)
+
+// OIDs of the catalogs that addresses in the table of contents name.
+const (
+	classRelation    = 1259
+	classLargeObject = 2613
+	classExtension   = 3079
+)
+
+// Entries takes the snapshot and returns what it holds. When pg_dump has to wait
+// too long for a lock, snapshot and dump start over: nothing was copied yet.
+func (s *Source) Entries(ctx context.Context) (stream.Header, []stream.Entry, error) {
+	h := stream.Header{Engine: "postgresql"}
+	for attempt := 1; ; attempt++ {
+		err := s.snapshotAndSchema(ctx)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, errLockWait) || attempt == lockAttempts {
+			return h, nil, pgsession.Explain(err, s.conn.Name())
+		}
+		s.warn("pg_dump waits for a lock, the dump starts over: " + s.blockers(ctx))
+		s.Close()
+		if s.coordinator, err = s.session(ctx); err != nil {
+			return h, nil, err
+		}
+	}
+	s.watch()
+	err := s.with(ctx, func(w *worker) error {
+		if err := s.readRelations(ctx, w.sess); err != nil {
+			return err
+		}
+		s.convert()
+		if err := s.addData(ctx, w.sess); err != nil {
+			return err
+		}
+		return s.readRoles(ctx, w.sess)
+	})
+	if err != nil {
+		return h, nil, pgsession.Explain(err, s.conn.Name())
+	}
+	s.schema = schemaItems(s.entries, s.opts.NoOwner, s.opts.NoACL)
+	s.warnMu.Lock()
+	s.facts.Warnings = append([]stream.Text(nil), s.warnings...)
+	s.warnMu.Unlock()
+	h.Source = s.facts
+	return h, s.entries, nil
+}
+
+func (s *Source) snapshotAndSchema(ctx context.Context) error {
+	if err := s.holdSnapshot(ctx); err != nil {
+		return err
+	}
+	s.startWorkers()
+	if s.opts.NoSchema {
+		s.toc = &pgtoc.TOC{}
+		return nil
+	}
+	row, err := s.coordinator.Row(ctx, "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = '"+LedgerSchema+"'")
+	if err != nil {
+		return err
+	}
+	s.toc, err = s.tool.run(ctx, s, row != nil)
+	if err != nil {
+		return err
+	}
+	for i := range s.toc.Entries {
+		// A server can be newer than pg_dump knows, in minor versions too, and print
+		// options that no server takes back.
+		if e := &s.toc.Entries[i]; strings.Contains(e.Defn, "pg_attver") && e.Desc == "TABLE" {
+			return (&stream.Failure{Kind: stream.Preflight, Object: s.conn.Name(),
+				Msg: fmt.Sprintf("pg_dump %s is older than the server and prints table %s in a form that no server takes", s.tool.version, e.Tag)}).
+				WithHint("update the PostgreSQL client package")
+		}
+	}
+	return nil
+}
+
+// convert turns the table of contents into entries.
+func (s *Source) convert() {
+	sections := s.toc.Sections()
+	tables := map[stream.DumpID]bool{}
+	for i := range s.toc.Entries {
+		if d := s.toc.Entries[i].Desc; d == "TABLE" || d == "MATERIALIZED VIEW" || d == "FOREIGN TABLE" {
+			tables[stream.DumpID(s.toc.Entries[i].ID)] = true
+		}
+	}
+	s.entries = make([]stream.Entry, 0, len(s.toc.Entries)+len(tables))
+	for i := range s.toc.Entries {
+		t := &s.toc.Entries[i]
+		switch t.Desc {
+		case "ENCODING", "STDSTRINGS", "SEARCHPATH", "DATABASE":
+			continue // the sessions' own; and a database is never created
+		}
+		e := stream.Entry{ID: stream.DumpID(t.ID), Desc: stream.Text(t.Desc), Tag: stream.Text(t.Tag),
+			Namespace: stream.Text(t.Namespace), Owner: stream.Text(t.Owner), Defn: stream.Text(t.Defn),
+			DropStmt: stream.Text(t.DropStmt), CopyStmt: stream.Text(t.CopyStmt), Tablespace: stream.Text(t.Tablespace),
+			AccessMethod: stream.Text(t.TableAM), Relkind: t.Relkind, CatalogID: t.CatalogID,
+			Section: stream.PreData, Pass: passOf(t.Desc, t.Tag), Secret: secret(t.Desc)}
+		if sections[i] == pgtoc.PostData {
+			e.Section = stream.PostData
+		}
+		for _, d := range t.Deps {
+			e.Dependencies = append(e.Dependencies, stream.DumpID(d))
+			if sections[i] == pgtoc.PostData && tables[stream.DumpID(d)] {
+				e.Locks = append(e.Locks, stream.DumpID(d))
+			}
+		}
+		e.Share = t.Desc == "INDEX"
+		if r := s.rels[t.CatalogID[1]]; r != nil && t.CatalogID[0] == classRelation && e.Relkind == 0 {
+			e.Relkind = r.kind
+		}
+		s.entries = append(s.entries, e)
+	}
+}
+
+// passOf follows pg_restore's passes, with two of our own at the end: see stream.Pass.
+func passOf(desc, tag string) stream.Pass {
+	switch desc {
+	case "DATABASE PROPERTIES":
+		return stream.DatabasePass
+	case "ACL", "COMMENT", "SECURITY LABEL":
+		switch {
+		case strings.HasPrefix(tag, "DATABASE "):
+			return stream.DatabasePass
+		case strings.HasPrefix(tag, "EVENT TRIGGER "):
+			return stream.LastPass
+		case desc == "ACL":
+			return stream.ACLPass
+		}
+	case "DEFAULT ACL":
+		return stream.ACLPass
+	case "MATERIALIZED VIEW DATA":
+		return stream.RefreshPass
+	case "EVENT TRIGGER":
+		return stream.LastPass
+	}
+	return stream.MainPass
+}
+
+// secret names the kinds of entries whose SQL may hold a password.
+func secret(desc string) bool {
+	switch desc {
+	case "USER MAPPING", "SERVER", "SUBSCRIPTION", "FOREIGN DATA WRAPPER":
+		return true
+	}
+	return false
+}
+
+// addData adds the entries of the data and sequences sections, which pg_dump was not asked for.
+func (s *Source) addData(ctx context.Context, q *pgsession.Session) error {
+	next := stream.DumpID(s.toc.MaxID())
+	id := func() stream.DumpID { next++; return next }
+	byOID := map[uint32]stream.DumpID{}
+	exts := map[uint32]stream.DumpID{}
+	blobs := []stream.DumpID{}
+	var data []stream.Entry
+	var seqs []stream.Entry
+	for i := range s.entries {
+		e := &s.entries[i]
+		switch {
+		case e.Desc == "EXTENSION":
+			exts[e.CatalogID[1]] = e.ID
+		case e.Desc == "BLOB", e.Desc == "BLOB METADATA":
+			blobs = append(blobs, e.ID)
+		case e.CatalogID[0] == classRelation && (e.Desc == "TABLE" || e.Desc == "SEQUENCE"):
+			byOID[e.CatalogID[1]] = e.ID
+		}
+	}
+	var order []*relation
+	for i := range s.entries {
+		if r := s.rels[s.entries[i].CatalogID[1]]; r != nil && s.entries[i].CatalogID[0] == classRelation && byOID[r.oid] == s.entries[i].ID {
+			r.entry, r.owner = s.entries[i].ID, s.entries[i].Owner
+			order = append(order, r)
+		}
+	}
+	order = append(order, s.extensionConfig(exts)...)
+	roots := map[uint32]stream.DumpID{}
+	for _, r := range order {
+		switch {
+		case r.kind == 'S':
+			seqs = append(seqs, stream.Entry{ID: id(), Section: stream.Sequences, Desc: "SEQUENCE SET", Namespace: r.namespace,
+				Tag: r.name, Owner: r.owner, Dependencies: []stream.DumpID{r.entry}, CatalogID: [2]uint32{0, r.oid}})
+		case r.kind == 'r':
+			if !s.locked[r.oid] {
+				return (&stream.Failure{Kind: stream.Denied, Object: s.conn.Name(),
+					Msg: fmt.Sprintf("role %s may not read %s.%s", s.conn.User(), r.namespace.Display(), r.name.Display())}).
+					WithHint("grant it SELECT on the table and USAGE on its schema")
+			}
+			data = append(data, s.tableData(r, id(), roots, byOID))
+		}
+	}
+	for i := range data {
+		if r := data[i].Table.Root; r != 0 {
+			data[i].Dependencies = append(data[i].Dependencies, r)
+		}
+	}
+	if err := s.sequenceValues(ctx, q, seqs); err != nil {
+		return err
+	}
+	if len(blobs) > 0 || s.opts.NoSchema {
+		n, err := q.Row(ctx, "SELECT count(*) FROM pg_catalog.pg_largeobject_metadata")
+		if err != nil {
+			return err
+		}
+		if count := number(n[0]); count > 0 {
+			data = append(data, stream.Entry{ID: id(), Section: stream.Data, Desc: "BLOBS", Tag: "BLOBS", Dependencies: blobs,
+				Table: &stream.Table{Name: "large objects", LargeObjects: true, Rows: count, Bytes: count * blobEstimate}})
+		}
+	}
+	// Where pg_dump would put them: before the first post-data entry.
+	at := len(s.entries)
+	for i := range s.entries {
+		if s.entries[i].Section == stream.PostData {
+			at = i
+			break
+		}
+	}
+	all := make([]stream.Entry, 0, len(s.entries)+len(data)+len(seqs))
+	all = append(append(append(append(all, s.entries[:at]...), seqs...), data...), s.entries[at:]...)
+	s.entries = all
+	return nil
+}
+
+// blobEstimate is what a large object is taken to measure, in bytes: asking each
+// would read them.
+const blobEstimate = 64 << 10
+
+func (s *Source) tableData(r *relation, id stream.DumpID, roots map[uint32]stream.DumpID, byOID map[uint32]stream.DumpID) stream.Entry {
+	t := &stream.Table{Namespace: r.namespace, Name: r.name, Columns: r.columns, Generated: r.generated,
+		Filter: r.filter, Bytes: r.bytes, Rows: r.rows}
+	into := r
+	e := stream.Entry{ID: id, Section: stream.Data, Desc: "TABLE DATA", Namespace: r.namespace, Tag: r.name, Owner: r.owner,
+		Dependencies: []stream.DumpID{r.entry}, CatalogID: [2]uint32{0, r.oid}, Table: t}
+	if root := s.rels[r.root]; r.viaRoot && root != nil && byOID[root.oid] != 0 {
+		// Rows are routed anew on the target: they need the root's column order.
+		into = root
+		t.Columns, t.Root, t.RootName = root.columns, root.entry, stream.Text(root.namespace+"."+root.name)
+		e.Defn = viaRootMark + stream.Text(pgsession.Qualified(string(root.namespace), string(root.name)))
+	}
+	e.CopyStmt = stream.Text("COPY " + pgsession.Qualified(string(into.namespace), string(into.name)) + columnList(t.Columns) + " FROM stdin;\n")
+	return e
+}
+
+// columnList is the list of columns as COPY takes it, with a space before; "" for none.
+func columnList(cols []stream.Text) string {
+	if len(cols) == 0 {
+		return ""
+	}
+	q := make([]string, len(cols))
+	for i, c := range cols {
+		q[i] = pgsession.Ident(string(c))
+	}
+	return " (" + strings.Join(q, ", ") + ")"
+}
+
+// sequenceValues reads where the sequences stand. They are not transactional: read after
+// the snapshot, they are never behind its rows.
+func (s *Source) sequenceValues(ctx context.Context, q *pgsession.Session, seqs []stream.Entry) error {
+	const batch = 100
+	for at := 0; at < len(seqs); at += batch {
+		part := seqs[at:min(at+batch, len(seqs))]
+		var sql strings.Builder
+		for i, e := range part {
+			if i > 0 {
+				sql.WriteString(" UNION ALL ")
+			}
+			fmt.Fprintf(&sql, "SELECT %d, last_value, is_called FROM %s", i, pgsession.Qualified(string(e.Namespace), string(e.Tag)))
+		}
+		rows, err := q.Rows(ctx, sql.String())
+		if err != nil {
+			return err
+		}
+		if len(rows) != len(part) {
+			return fmt.Errorf("%d of %d sequences answered", len(rows), len(part))
+		}
+		for _, r := range rows {
+			e := &part[number(r[0])]
+			v := stream.SequenceValue{Namespace: e.Namespace, Name: e.Tag, Last: number(r[1]), Called: r[2] == "t"}
+			s.seqs = append(s.seqs, v)
+			e.Defn = stream.Text(fmt.Sprintf("SELECT pg_catalog.setval(%s, %d, %t);\n",
+				pgsession.Literal(pgsession.Qualified(string(e.Namespace), string(e.Tag))), v.Last, v.Called))
+		}
+	}
+	return nil
+}

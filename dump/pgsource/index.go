@@ -1,0 +1,93 @@
+package pgsource
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pgmove/pgmove/stream"
+	"github.com/pgmove/pgmove/stream/pgtoc"
+)
+
+// Index makes toc.dat, and the list of large objects that belongs to it: with
+// them the archive is one that stock pg_restore reads.
+func (s *Source) Index(entries []stream.Entry, _ []stream.Chunk, records []stream.Record, c stream.Compression) ([]stream.NamedObject, error) {
+	comp, err := pgtoc.ParseCompression(string(c))
+	if err != nil {
+		return nil, err
+	}
+	byTable := map[stream.DumpID][]stream.Record{}
+	for _, r := range records {
+		byTable[r.Table] = append(byTable[r.Table], r)
+	}
+	schema := s.toc.Index()
+	var out []stream.NamedObject
+	var data []pgtoc.Entry
+	for i := range entries {
+		e := &entries[i]
+		switch {
+		case e.Desc == "SEQUENCE SET":
+			seq := schema[int32(e.Dependencies[0])]
+			if seq == nil || seq.Desc != "SEQUENCE" { // an extension's
+				seq = &pgtoc.Entry{ID: int32(e.Dependencies[0]), Tag: string(e.Tag), Namespace: string(e.Namespace), Owner: string(e.Owner)}
+			}
+			data = append(data, pgtoc.SequenceSet(int32(e.ID), seq, string(e.Defn)))
+		case e.Table == nil:
+		case e.Table.LargeObjects:
+			entry, list := s.blobIndex(e, byTable[e.ID])
+			data = append(data, entry)
+			out = append(out, list)
+		default:
+			data = append(data, tableIndex(e, byTable[e.ID])...)
+		}
+	}
+	toc, err := pgtoc.Assemble(s.toc, data, pgtoc.Options{Compression: comp, Created: time.Now()})
+	if err != nil {
+		return nil, fmt.Errorf("toc.dat: %w", err)
+	}
+	var b bytes.Buffer
+	if err := toc.Write(&b); err != nil {
+		return nil, fmt.Errorf("toc.dat: %w", err)
+	}
+	return append(out, stream.NamedObject{Key: "toc.dat", Data: b.Bytes()}), nil
+}
+
+func tableIndex(e *stream.Entry, records []stream.Record) []pgtoc.Entry {
+	slices.SortFunc(records, func(a, b stream.Record) int { return cmp.Compare(a.N, b.N) })
+	d := pgtoc.TableData{ID: int32(e.ID), Table: int32(e.Dependencies[0]), OID: e.CatalogID[1], Namespace: string(e.Namespace),
+		Name: string(e.Tag), Owner: string(e.Owner), CopyStmt: string(e.CopyStmt)}
+	if e.Table.Root != 0 {
+		d.Root = strings.TrimPrefix(string(e.Defn), viaRootMark)
+	}
+	for _, r := range records {
+		d.Chunks = append(d.Chunks, pgtoc.ChunkFile{ID: int32(r.ID), File: fmt.Sprintf("%d.dat", r.ID)})
+	}
+	return d.Entries()
+}
+
+// viaRootMark begins the definition of a data entry whose rows go through the partition root.
+const viaRootMark = "-- load via partition root "
+
+// blobIndex makes the entry of all large objects and the list of their files.
+func (s *Source) blobIndex(e *stream.Entry, records []stream.Record) (pgtoc.Entry, stream.NamedObject) {
+	name := "blobs.toc"
+	if s.toc.Version.HasRelkind() {
+		name = fmt.Sprintf("blobs_%d.toc", e.ID)
+	}
+	var list bytes.Buffer
+	for _, r := range records {
+		for _, o := range r.Objects {
+			file, _, _ := strings.Cut(o.Key, ".dat")
+			fmt.Fprintf(&list, "%s %s.dat\n", strings.TrimPrefix(file, "blob_"), file)
+		}
+	}
+	entry := pgtoc.Entry{ID: int32(e.ID), HadDumper: true, Tag: "BLOBS", Desc: pgtoc.DescBlobs, Section: pgtoc.Data, File: name,
+		Null: pgtoc.NullDefn | pgtoc.NullDropStmt | pgtoc.NullCopyStmt | pgtoc.NullNamespace | pgtoc.NullTablespace | pgtoc.NullTableAM}
+	for _, d := range e.Dependencies {
+		entry.Deps = append(entry.Deps, int32(d))
+	}
+	return entry, stream.NamedObject{Key: name, Data: list.Bytes()}
+}

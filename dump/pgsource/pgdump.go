@@ -1,0 +1,194 @@
+package pgsource
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/pgmove/pgmove/stream"
+	"github.com/pgmove/pgmove/stream/pgtoc"
+)
+
+// tool is a pg_dump program.
+type tool struct {
+	path         string
+	version      string
+	major, minor int
+}
+
+// places are where packages put pg_dump, PATH apart.
+var places = []string{
+	"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin", "/opt/bitnami/postgresql/bin",
+	"/opt/homebrew/opt/postgresql@*/bin", "/opt/homebrew/opt/libpq/bin", "/usr/local/opt/postgresql@*/bin", "/usr/local/opt/libpq/bin",
+	"/usr/libexec/postgresql*",
+}
+
+// findTool finds the pg_dump for a server: of the server's own major version
+// where there is one, else the oldest that is newer.
+func findTool(ctx context.Context, dir string, versionNum int) (*tool, error) {
+	major := versionNum / 10000
+	var dirs []string
+	if dir != "" {
+		dirs = []string{dir}
+	} else {
+		for _, p := range places {
+			m, _ := filepath.Glob(p)
+			dirs = append(dirs, m...)
+		}
+		dirs = append(dirs, filepath.SplitList(os.Getenv("PATH"))...)
+	}
+	var best *tool
+	var found, sought []string
+	seen := map[string]bool{}
+	for _, d := range dirs {
+		if d == "" || seen[d] {
+			continue
+		}
+		seen[d] = true
+		sought = append(sought, d)
+		t := probe(ctx, filepath.Join(d, "pg_dump"))
+		if t == nil {
+			continue
+		}
+		found = append(found, t.version+" in "+d)
+		if t.major >= major && (best == nil || t.major < best.major || t.major == best.major && t.minor > best.minor) {
+			best = t
+		}
+	}
+	if best != nil {
+		return best, nil
+	}
+	f := &stream.Failure{Kind: stream.Preflight}
+	if len(found) == 0 {
+		f.Msg = fmt.Sprintf("pg_dump is missing: version %d or newer is needed, sought in %s", major, strings.Join(sought, ", "))
+	} else {
+		f.Msg = fmt.Sprintf("pg_dump is too old: version %d or newer is needed, found are %s; sought in %s", major,
+			strings.Join(found, ", "), strings.Join(sought, ", "))
+	}
+	return nil, f.WithHint("install postgresql-client-%d, or name its folder with --pg-bin", major)
+}
+
+var versionPattern = regexp.MustCompile(`\(PostgreSQL\) ((\d+)(?:\.(\d+))?\S*)`)
+
+func probe(ctx context.Context, path string) *tool {
+	if st, err := os.Stat(path); err != nil || st.IsDir() {
+		return nil
+	}
+	out, err := exec.CommandContext(ctx, path, "--version").Output()
+	if err != nil {
+		return nil
+	}
+	m := versionPattern.FindStringSubmatch(string(out))
+	if m == nil {
+		return nil
+	}
+	t := &tool{path: path, version: m[1]}
+	t.major, _ = strconv.Atoi(m[2])
+	t.minor, _ = strconv.Atoi(m[3])
+	return t
+}
+
+// sameDay says by how much the minor version of a major runs ahead of 15's:
+// 18.3, 17.9, 16.13, 15.17 and 14.22 were released on one day.
+var sameDay = map[int]int{12: -11, 13: -8, 14: -5, 15: 0, 16: 4, 17: 8, 18: 14}
+
+// staleFor returns a warning where the server's release is younger than pg_dump's: it
+// may print what this pg_dump does not know.
+func (t *tool) staleFor(versionNum int) string {
+	so, ok1 := sameDay[versionNum/10000]
+	to, ok2 := sameDay[t.major]
+	if !ok1 || !ok2 || t.minor+to >= versionNum%10000+so {
+		return ""
+	}
+	return fmt.Sprintf("pg_dump %s is older than the server's %d.%d: update the client package", t.version, versionNum/10000, versionNum%10000)
+}
+
+// errLockWait means that pg_dump gave up waiting for a lock.
+var errLockWait = errors.New("pg_dump waited too long for a lock")
+
+// run dumps the schema of the snapshot and returns its table of contents.
+func (t *tool) run(ctx context.Context, s *Source, excludeLedger bool) (*pgtoc.TOC, error) {
+	dbname, env := s.conn.ToolArgs()
+	args := []string{"--format=custom", "--section=pre-data", "--section=post-data", "--no-password",
+		"--snapshot=" + s.facts.Snapshot, fmt.Sprintf("--lock-wait-timeout=%d", lockWait.Milliseconds()), "--dbname=" + dbname, "--encoding=" + s.opts.Encoding}
+	if excludeLedger {
+		args = append(args, "--exclude-schema="+LedgerSchema)
+	}
+	if t.major >= 18 {
+		args = append(args, "--no-statistics")
+	}
+	for _, p := range s.opts.Selection.Schemas {
+		args = append(args, "--schema="+p)
+	}
+	for _, p := range s.opts.Selection.Tables {
+		args = append(args, "--table="+p)
+	}
+	cmd := exec.CommandContext(ctx, t.path, args...)
+	// English messages: what pg_dump says is read here.
+	cmd.Env = append(append(os.Environ(), env...), "LC_ALL=C", "LC_MESSAGES=C", "PGAPPNAME=pgmove")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, (&stream.Failure{Kind: stream.Preflight, Object: t.path, Msg: "cannot be run", Err: err})
+	}
+	toc, rerr := pgtoc.Read(out)
+	werr := cmd.Wait()
+	said := lines(stderr.String())
+	if werr != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		all := strings.Join(said, "; ")
+		if strings.Contains(all, "canceling statement due to") && strings.Contains(all, "LOCK TABLE") {
+			return nil, fmt.Errorf("%w: %s", errLockWait, all)
+		}
+		return nil, dumpFailure(t, all, werr)
+	}
+	if rerr != nil {
+		return nil, &stream.Failure{Object: t.path, Msg: "its output cannot be read", Err: rerr}
+	}
+	for _, l := range said {
+		s.warn("pg_dump: " + l)
+	}
+	return toc, nil
+}
+
+// dumpFailure classifies what pg_dump died of.
+func dumpFailure(t *tool, said string, err error) error {
+	f := &stream.Failure{Object: "pg_dump " + t.version, Msg: stream.Text(said).Display(), Err: err}
+	switch {
+	case strings.Contains(said, "permission denied"):
+		f.Kind, f.Hint = stream.Denied, "grant the role pg_read_all_data on the source"
+	case strings.Contains(said, "row-level security"):
+		f.Kind, f.Hint = stream.Denied, "run as a role with BYPASSRLS"
+	case strings.Contains(said, "server version mismatch"):
+		f.Kind, f.Hint = stream.Preflight, "install a pg_dump as new as the server"
+	case strings.Contains(said, "no matching"):
+		f.Kind, f.Hint = stream.Preflight, "check --schema and --table"
+	case strings.Contains(said, "connection to server"):
+		f.Kind = stream.Outage
+	}
+	return f
+}
+
+// lines returns the non-empty lines, printable.
+func lines(s string) []string {
+	var out []string
+	for _, l := range strings.Split(s, "\n") {
+		if l = strings.TrimSpace(strings.TrimPrefix(l, "pg_dump: ")); l != "" {
+			out = append(out, stream.Text(l).Display())
+		}
+	}
+	return out
+}

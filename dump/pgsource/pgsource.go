@@ -1,0 +1,240 @@
+// Package pgsource reads a PostgreSQL database under one snapshot: its schema
+// from pg_dump, its rows, sequences and large objects over COPY.
+//
+// It imports stream, stream/pgtoc, internal/pgsession and the driver. It never
+// writes to the database, never builds DDL from the catalogs, and never prints.
+package pgsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgmove/pgmove/internal/pgsession"
+	"github.com/pgmove/pgmove/stream"
+	"github.com/pgmove/pgmove/stream/pgtoc"
+)
+
+// LedgerSchema is the schema that pgmove keeps its ledger in, on targets. A
+// source that was once a target may still have it; it is no data of the user's.
+const LedgerSchema = "pgmove"
+
+// LedgerComment begins the comment on a ledger's schema, which tells it from a
+// user's schema of the same name.
+const LedgerComment = "pgmove ledger"
+
+// Options tunes a source.
+type Options struct {
+	// Jobs is how many sessions read rows; 1 where it is less.
+	Jobs int
+	// SplitSize is the size, in bytes on disk with TOAST, above which a table is
+	// read in several chunks of about that size; 0 for DefaultSplitSize.
+	SplitSize int64
+	// BinDir is where pg_dump is taken from; "" searches the usual places.
+	BinDir string
+	// Encoding is the client encoding of rows and names; "" for the database's.
+	Encoding string
+	// Selection restricts what is dumped.
+	Selection stream.Selection
+	// NoOwner and NoACL leave owners and privileges out of the comparison of schemas.
+	NoOwner, NoACL bool
+	// NoSchema leaves pg_dump out: no schema entries, only what rows need.
+	NoSchema bool
+	// Patience is how long an unreachable server is tried again.
+	Patience time.Duration
+	// Observe gets warnings.
+	Observe stream.Observer
+	// Side names the side in events: "dump" or "validate".
+	Side string
+}
+
+// DefaultSplitSize is the size of chunks, in bytes.
+const DefaultSplitSize = 256 << 20
+
+// Source is a PostgreSQL database opened for reading.
+type Source struct {
+	conn *pgsession.Conn
+	opts Options
+	// coordinator holds the locks and the snapshot; reads with it hold coMu.
+	coordinator *pgsession.Session
+	coMu        sync.Mutex
+	workers     chan *worker
+	lost        error // why the coordinator is gone; under coMu
+
+	facts    stream.Source
+	versnum  int
+	tool     *tool
+	toc      *pgtoc.TOC
+	entries  []stream.Entry
+	rels     map[uint32]*relation
+	locked   map[uint32]bool
+	seqs     []stream.SequenceValue
+	schema   []stream.SchemaItem
+	warnMu   sync.Mutex
+	warnings []stream.Text
+	hold     context.CancelFunc
+	held     sync.WaitGroup
+}
+
+// Open connects to the source and checks, without locking anything, that it can
+// be dumped. Errors are Failures.
+func Open(ctx context.Context, conn *pgsession.Conn, o Options) (*Source, error) {
+	if o.Jobs < 1 {
+		o.Jobs = 1
+	}
+	if o.SplitSize <= 0 {
+		o.SplitSize = DefaultSplitSize
+	}
+	if o.Side == "" {
+		o.Side = "dump"
+	}
+	s := &Source{conn: conn, opts: o, rels: map[uint32]*relation{}}
+	co, err := s.session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.coordinator = co
+	s.versnum = co.VersionNum
+	if o.Encoding == "" {
+		s.opts.Encoding = co.Encoding
+	}
+	s.facts = stream.Source{Version: co.Version, VersionNum: co.VersionNum, Database: stream.Text(conn.Database()),
+		Encoding: s.opts.Encoding, SearchPath: stream.Text(co.SearchPath), Session: pgsession.Pins(co.VersionNum, s.opts.Encoding),
+		NoOwner: o.NoOwner, NoACL: o.NoACL, Selection: o.Selection}
+	err = func() error {
+		if s.versnum < 100000 {
+			return (&stream.Failure{Kind: stream.Preflight, Object: conn.Name(), Msg: "PostgreSQL " + co.Version + " is too old"}).
+				WithHint("pgmove reads PostgreSQL 10 and newer")
+		}
+		if row, err := co.Row(ctx, "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"); err == nil && len(row) > 0 {
+			s.facts.SystemID = row[0]
+		}
+		if !o.NoSchema {
+			if s.tool, err = findTool(ctx, o.BinDir, co.VersionNum); err != nil {
+				return err
+			}
+			s.facts.DumpTool = s.tool.version
+			if w := s.tool.staleFor(co.VersionNum); w != "" {
+				s.warn(w)
+			}
+		}
+		return s.preflight(ctx)
+	}()
+	if err != nil {
+		s.Close()
+		return nil, pgsession.Explain(err, conn.Name())
+	}
+	return s, nil
+}
+
+func (s *Source) session(ctx context.Context) (*pgsession.Session, error) {
+	return pgsession.Connect(ctx, s.conn, pgsession.Options{Encoding: s.opts.Encoding, ReadOnly: true, Patience: s.opts.Patience,
+		Notice: func(n *pgconn.Notice) {
+			if n.Severity == "WARNING" {
+				s.warn("source: " + stream.Text(n.Message).Display())
+			}
+		}})
+}
+
+func (s *Source) warn(text string) {
+	s.warnMu.Lock()
+	s.warnings = append(s.warnings, stream.Text(text))
+	s.warnMu.Unlock()
+	s.opts.Observe.Warn(s.opts.Side, text)
+}
+
+// Facts tells about the server and its database.
+func (s *Source) Facts() stream.Source { return s.facts }
+
+// preflight refuses what could not be dumped whole.
+func (s *Source) preflight(ctx context.Context) error {
+	co := s.coordinator
+	row, err := co.Row(ctx, `SELECT pg_catalog.obj_description(oid, 'pg_namespace') FROM pg_catalog.pg_namespace WHERE nspname = 'pgmove'`)
+	if err != nil {
+		return err
+	}
+	if row != nil && !strings.HasPrefix(row[0], LedgerComment) {
+		return (&stream.Failure{Kind: stream.Preflight, Object: s.conn.Name(), Msg: "it has a schema named pgmove, which is the name of pgmove's ledger on a target"}).
+			WithHint("rename that schema")
+	}
+	if s.versnum >= 90500 && len(s.opts.Selection.Schemas)+len(s.opts.Selection.Tables) == 0 {
+		rows, err := co.Rows(ctx, `SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+			WHERE c.relkind IN ('r', 'p') AND c.relrowsecurity AND c.relpersistence <> 't'
+			AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = current_user)
+			AND (c.relforcerowsecurity OR NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')) ORDER BY 1, 2`)
+		if err != nil {
+			return err
+		}
+		if len(rows) > 0 {
+			return (&stream.Failure{Kind: stream.Denied, Object: s.conn.Name(),
+				Msg: fmt.Sprintf("row-level security hides rows from role %s in %s", s.conn.User(), nameList(rows))}).
+				WithHint("run as a role with BYPASSRLS, or as the tables' owner where the policy is not forced")
+		}
+	}
+	return nil
+}
+
+// nameList joins (namespace, name) rows for a message.
+func nameList(rows [][]string) string {
+	var names []string
+	for i, r := range rows {
+		if i == 10 {
+			names = append(names, fmt.Sprintf("and %d more", len(rows)-i))
+			break
+		}
+		names = append(names, stream.Text(r[0]).Display()+"."+stream.Text(r[1]).Display())
+	}
+	return strings.Join(names, ", ")
+}
+
+// Contents returns the sequences' values and the schema, after Entries.
+func (s *Source) Contents() ([]stream.SequenceValue, []stream.SchemaItem) { return s.seqs, s.schema }
+
+// Release ends the snapshot and closes all sessions. It returns an error where the
+// snapshot was lost before: what was read after that is worth nothing.
+func (s *Source) Release(ctx context.Context) error {
+	s.coMu.Lock()
+	err := s.lost
+	if err == nil && s.coordinator != nil {
+		if qerr := s.coordinator.Do(ctx, "COMMIT"); qerr != nil {
+			err = s.snapshotLost(qerr)
+		}
+	}
+	s.coMu.Unlock()
+	s.Close()
+	return err
+}
+
+func (s *Source) snapshotLost(err error) error {
+	return (&stream.Failure{Kind: stream.NotResumable, Object: s.conn.Name(), Msg: "the session that holds the snapshot is gone", Err: err}).
+		WithHint("start again: rows read from now on would be of another moment")
+}
+
+// Close closes all sessions, whatever their state.
+func (s *Source) Close() {
+	if s.hold != nil {
+		s.hold()
+		s.held.Wait()
+		s.hold = nil
+	}
+	if s.workers != nil {
+		for range cap(s.workers) {
+			w := <-s.workers
+			w.end()
+		}
+		s.workers = nil
+	}
+	s.coMu.Lock()
+	defer s.coMu.Unlock()
+	if s.coordinator != nil {
+		s.coordinator.End()
+		s.coordinator = nil
+	}
+}
+
+var errUnstable = errors.New("the tables changed while they were being locked")

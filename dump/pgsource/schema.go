@@ -1,0 +1,84 @@
+package pgsource
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+
+	"github.com/pgmove/pgmove/stream"
+	"github.com/pgmove/pgmove/stream/pgtoc"
+)
+
+// schemaItems reduces entries to what two databases are compared by: what each
+// object is, how it is defined, whose it is. Dump IDs, the database's own name and
+// the order of inherited columns say nothing about the schema.
+func schemaItems(entries []stream.Entry, noOwner, noACL bool) []stream.SchemaItem {
+	items := []stream.SchemaItem{}
+	for i := range entries {
+		e := &entries[i]
+		if e.Section == stream.Data || e.Section == stream.Sequences || noACL && (e.Desc == "ACL" || e.Desc == "DEFAULT ACL") {
+			continue
+		}
+		it := stream.SchemaItem{Desc: e.Desc, Namespace: e.Namespace, Tag: e.Tag, Defn: e.Defn}
+		text := string(e.Defn)
+		switch {
+		case e.Pass == stream.DatabasePass:
+			// Also where it can't be renamed it is compared: as it stands.
+			if r, err := pgtoc.RenameDatabase(text, "database"); err == nil {
+				text = r
+			}
+			it.Tag = "DATABASE"
+		case e.Desc == "TABLE":
+			text = sortedLines(text)
+		case e.Desc == "BLOB" || e.Desc == "BLOB METADATA":
+			items = append(items, blobItems(e, noOwner)...)
+			continue
+		}
+		h := sha256.New()
+		owner := string(e.Owner)
+		if noOwner || pgtoc.OwnerStmt(string(e.Desc), "", string(e.Tag), "x", string(e.DropStmt)) == "" {
+			owner = "" // of a kind that has none of its own, or not to be compared
+		}
+		for _, p := range []string{text, owner, string(e.Tablespace), string(e.AccessMethod)} {
+			h.Write([]byte(p))
+			h.Write([]byte{0})
+		}
+		it.Hash = hex.EncodeToString(h.Sum(nil)[:16])
+		items = append(items, it)
+	}
+	slices.SortStableFunc(items, func(a, b stream.SchemaItem) int {
+		return cmp.Or(cmp.Compare(a.Desc, b.Desc), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Tag, b.Tag), cmp.Compare(a.Hash, b.Hash))
+	})
+	return items
+}
+
+// blobItems gives each large object an item; from 17 on pg_dump has one entry for
+// many of them.
+func blobItems(e *stream.Entry, noOwner bool) []stream.SchemaItem {
+	ids := []string{string(e.Tag)}
+	if e.Desc == "BLOB METADATA" {
+		ids = strings.Fields(string(e.Defn))
+	}
+	owner := string(e.Owner)
+	if noOwner {
+		owner = ""
+	}
+	h := sha256.Sum256([]byte(owner))
+	var out []stream.SchemaItem
+	for _, id := range ids {
+		out = append(out, stream.SchemaItem{Desc: "LARGE OBJECT", Tag: stream.Text(id), Hash: hex.EncodeToString(h[:16])})
+	}
+	return out
+}
+
+// sortedLines makes a table's definition independent of the order of its columns.
+func sortedLines(s string) string {
+	l := strings.Split(s, "\n")
+	for i := range l {
+		l[i] = strings.TrimSuffix(l[i], ",")
+	}
+	slices.Sort(l)
+	return strings.Join(l, "\n")
+}

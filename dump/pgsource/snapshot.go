@@ -1,0 +1,244 @@
+package pgsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pgmove/pgmove/internal/pgsession"
+	"github.com/pgmove/pgmove/stream"
+)
+
+// How long locks are waited for. While the coordinator or pg_dump waits, every
+// other session that wants the table waits behind it, so the waits are short and repeated.
+const (
+	lockWait     = 10 * time.Second
+	lockAttempts = 6
+	lockBatch    = 500
+)
+
+// dumpable selects the tables that a dump may copy: those of users, and of
+// extensions the configuration tables.
+const dumpable = `SELECT c.oid, n.nspname, c.relname, pg_catalog.has_table_privilege(c.oid, 'SELECT')
+	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname <> 'information_schema'
+	AND n.nspname <> '` + LedgerSchema + `' AND n.nspname !~ '^pg_'
+	AND (NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid
+			AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e')
+		OR EXISTS (SELECT FROM pg_catalog.pg_extension x WHERE c.oid = ANY (x.extconfig)))
+	ORDER BY c.oid`
+
+// hold locks all tables, exports a snapshot and keeps both. The order matters: a
+// table truncated between snapshot and lock would be read as empty. So tables are
+// listed, locked, the snapshot taken, and the list read again under it; anything
+// new means to begin again.
+func (s *Source) holdSnapshot(ctx context.Context) error {
+	var err error
+	for range lockAttempts {
+		err = s.tryHold(ctx)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, errUnstable), pgsession.Code(err) == "42P01":
+		case pgsession.Code(err) == "55P03":
+			s.warn("waiting for a lock: " + s.blockers(ctx))
+		default:
+			return err
+		}
+	}
+	if pgsession.Code(err) == "55P03" {
+		return (&stream.Failure{Kind: stream.Outage, Object: s.conn.Name(), Msg: "its tables could not be locked: " + s.blockers(ctx)}).
+			WithHint("try again when those statements have ended")
+	}
+	return err
+}
+
+func (s *Source) tryHold(ctx context.Context) (err error) {
+	co := s.coordinator
+	before, err := co.Rows(ctx, dumpable)
+	if err != nil {
+		return err
+	}
+	var denied [][]string
+	names := make([]string, 0, len(before))
+	s.locked = make(map[uint32]bool, len(before))
+	for _, r := range before {
+		if r[3] != "t" {
+			denied = append(denied, r[1:3])
+			continue
+		}
+		names = append(names, "ONLY "+pgsession.Qualified(r[1], r[2]))
+		s.locked[oid(r[0])] = true
+	}
+	if len(denied) > 0 && len(s.opts.Selection.Schemas)+len(s.opts.Selection.Tables) == 0 {
+		return (&stream.Failure{Kind: stream.Denied, Object: s.conn.Name(),
+			Msg: fmt.Sprintf("role %s may not read %s", s.conn.User(), nameList(denied))}).
+			WithHint("grant it pg_read_all_data, or SELECT on these tables and USAGE on their schemas")
+	}
+	if err := co.Do(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = "+
+		pgsession.Literal(fmt.Sprint(lockWait.Milliseconds()))); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = co.Do(context.WithoutCancel(ctx), "ROLLBACK")
+		}
+	}()
+	for batch := range slices.Chunk(names, lockBatch) {
+		if err := co.Do(ctx, "LOCK TABLE "+strings.Join(batch, ", ")+" IN ACCESS SHARE MODE"); err != nil {
+			if pgsession.Code(err) == "53200" {
+				return (&stream.Failure{Kind: stream.Preflight, Object: s.conn.Name(),
+					Msg: fmt.Sprintf("the server has no room for locks on %d tables", len(names)), Err: err}).
+					WithHint("raise max_locks_per_transaction on the source, or dump by --schema")
+			}
+			return err
+		}
+	}
+	row, err := co.Row(ctx, "SELECT pg_catalog.pg_export_snapshot()")
+	if err != nil {
+		return err
+	}
+	s.facts.Snapshot = row[0]
+	after, err := co.Rows(ctx, dumpable)
+	if err != nil {
+		return err
+	}
+	if !slices.EqualFunc(before, after, func(a, b []string) bool { return slices.Equal(a[:3], b[:3]) }) {
+		return errUnstable
+	}
+	return co.Do(ctx, "SET LOCAL lock_timeout = 0")
+}
+
+// blockers tells who holds or awaits locks that ours wait for.
+func (s *Source) blockers(ctx context.Context) string {
+	w, err := s.session(ctx)
+	if err != nil {
+		return "who holds it could not be asked"
+	}
+	defer w.End()
+	rows, err := w.Rows(ctx, `SELECT DISTINCT a.pid, a.usename, coalesce(a.query, ''), c.relname
+		FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+		JOIN pg_catalog.pg_class c ON c.oid = l.relation
+		WHERE l.mode = 'AccessExclusiveLock' AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+		LIMIT 5`)
+	if err != nil || len(rows) == 0 {
+		return "who holds it is not to be seen"
+	}
+	var out []string
+	for _, r := range rows {
+		out = append(out, fmt.Sprintf("process %s of %s has or awaits an exclusive lock on %s (%.80s)", r[0],
+			stream.Text(r[1]).Display(), stream.Text(r[3]).Display(), stream.Text(r[2]).Display()))
+	}
+	return strings.Join(out, "; ")
+}
+
+// watch looks after the coordinator: an idle connection may be cut without a
+// word, and then locks and snapshot are gone.
+func (s *Source) watch() {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.hold = cancel
+	s.held.Add(1)
+	go func() {
+		defer s.held.Done()
+		t := time.NewTicker(20 * time.Second)
+		defer t.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+			}
+			s.coMu.Lock()
+			if s.coordinator != nil && s.lost == nil {
+				if err := s.coordinator.Do(context.WithoutCancel(ctx), "SELECT 1"); err != nil {
+					s.lost = s.snapshotLost(err)
+				}
+			}
+			s.coMu.Unlock()
+		}
+	}()
+}
+
+// worker is a session that reads under the coordinator's snapshot.
+type worker struct {
+	s    *Source
+	sess *pgsession.Session // nil until first used
+	open bool               // in a transaction with the snapshot
+}
+
+func (s *Source) startWorkers() {
+	s.workers = make(chan *worker, s.opts.Jobs)
+	for range s.opts.Jobs {
+		s.workers <- &worker{s: s}
+	}
+}
+
+// begin makes sure that the worker is in a transaction that sees the snapshot.
+func (w *worker) begin(ctx context.Context) error {
+	if w.sess != nil && w.sess.IsClosed() {
+		w.sess, w.open = nil, false
+	}
+	if w.sess == nil {
+		sess, err := w.s.session(ctx)
+		if err != nil {
+			return err
+		}
+		w.sess = sess
+	}
+	if w.open {
+		return nil
+	}
+	err := w.sess.Do(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT "+pgsession.Literal(w.s.facts.Snapshot))
+	if err != nil {
+		if pgsession.Code(err) == "22023" || pgsession.Code(err) == "42704" {
+			return w.s.snapshotLost(err)
+		}
+		return err
+	}
+	w.open = true
+	return nil
+}
+
+// rollback leaves a transaction that failed; the next begin opens a new one.
+func (w *worker) rollback(ctx context.Context) {
+	w.open = false
+	if w.sess != nil && !w.sess.IsClosed() {
+		_ = w.sess.Do(context.WithoutCancel(ctx), "ROLLBACK")
+	}
+}
+
+func (w *worker) end() {
+	if w.sess != nil {
+		w.sess.End()
+		w.sess = nil
+	}
+}
+
+// with runs f in a worker's transaction.
+func (s *Source) with(ctx context.Context, f func(*worker) error) error {
+	var w *worker
+	select {
+	case w = <-s.workers:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { s.workers <- w }()
+	if err := w.begin(ctx); err != nil {
+		return err
+	}
+	if err := f(w); err != nil {
+		w.rollback(ctx)
+		return err
+	}
+	return nil
+}
+
+// check returns why the snapshot is lost, nil while it holds.
+func (s *Source) check() error {
+	s.coMu.Lock()
+	defer s.coMu.Unlock()
+	return s.lost
+}

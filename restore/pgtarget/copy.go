@@ -1,0 +1,168 @@
+package pgtarget
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgmove/pgmove/internal/pgsession"
+	"github.com/pgmove/pgmove/stream"
+)
+
+// laterError marks a chunk that may load once other tables are complete.
+type laterError struct{ error }
+
+func (laterError) Later() bool     { return true }
+func (e laterError) Unwrap() error { return e.error }
+
+// CopyFrom loads a chunk and writes its ledger row in one transaction.
+func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, rows stream.Rows) error {
+	err := t.with(ctx, func(s *pgsession.Session) error {
+		begin := "BEGIN"
+		t.needMu.Lock()
+		if t.need[e.ID] {
+			begin += "; SET LOCAL search_path = " + t.path()
+		}
+		t.needMu.Unlock()
+		if err := s.Do(ctx, begin); err != nil {
+			return err
+		}
+		src := &source{r: rows}
+		var taken int64
+		var err error
+		if c.Format == stream.FormatBlobs {
+			taken, err = loadBlobs(ctx, s, src)
+		} else {
+			taken, err = load(ctx, s, e, c, src)
+		}
+		if err != nil {
+			if src.err != nil {
+				return src.err // why the rows ended is the cause, not what the server says of that
+			}
+			return err
+		}
+		rec, err := rows.Verify(taken)
+		if err != nil {
+			return err
+		}
+		n, err := lastCount(ctx, s, t.take([]string{fmt.Sprintf("(%d, %d, %d::bigint, %s)", c.Table, c.N, rec.Digest.Rows,
+			pgsession.Literal(rec.Digest.String()))}))
+		if err != nil {
+			return err
+		}
+		if n != 1 {
+			return stream.Fail(stream.Busy, "%s", errFenced)
+		}
+		return s.Do(ctx, "COMMIT")
+	})
+	if err == nil {
+		return nil
+	}
+	code := pgsession.Code(err)
+	err = t.explainChunk(e, c, err)
+	switch {
+	case needsPath(code) && t.source.SearchPath != "":
+		t.needMu.Lock()
+		first := !t.need[e.ID]
+		t.need[e.ID] = true
+		t.needMu.Unlock()
+		if first {
+			t.warn(fmt.Sprintf("the rows of %s need the source's search_path and are loaded under it", e.Name()))
+		}
+		return laterError{err}
+	case code == "23514", code == "P0001", code == "P0002", code == "21000":
+		// A CHECK may read other tables; they need not be there yet.
+		return laterError{err}
+	}
+	return err
+}
+
+func (t *Target) explainChunk(e *stream.Entry, c stream.Chunk, err error) error {
+	var pe *pgconn.PgError
+	if !errors.As(err, &pe) || stream.KindOf(err) != stream.Failed {
+		return pgsession.Explain(err, e.Name())
+	}
+	f := pgsession.Explain(err, fmt.Sprintf("rows of %s (chunk %d of %d)", e.Name(), c.N+1, c.Of))
+	var sf *stream.Failure
+	if errors.As(f, &sf) {
+		sf.Hint = "its statement: " + stream.Text(strings.TrimSpace(string(e.CopyStmt))).Display()
+	}
+	return f
+}
+
+// source keeps the error that ended the rows.
+type source struct {
+	r   io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
+	}
+	return n, err
+}
+
+func load(ctx context.Context, s *pgsession.Session, e *stream.Entry, c stream.Chunk, r io.Reader) (int64, error) {
+	sql := strings.TrimRight(string(e.CopyStmt), ";\n ")
+	if c.Format == stream.FormatBinary {
+		sql += " WITH (FORMAT binary)"
+	}
+	tag, err := s.PgConn.CopyFrom(ctx, r, sql)
+	return tag.RowsAffected(), err
+}
+
+// loadBlobs writes the pieces of large objects, several megabytes of statements at a time.
+// The objects themselves are there: pre-data made them.
+func loadBlobs(ctx context.Context, s *pgsession.Session, r io.Reader) (int64, error) {
+	const batchBytes, batchRows = 4 << 20, 500
+	br := stream.NewBlobScanner(r)
+	var n int64
+	for done := false; !done; {
+		batch := &pgconn.Batch{}
+		bytes, rows := 0, 0
+		for bytes < batchBytes && rows < batchRows {
+			oid, off, piece, err := br.Next()
+			if errors.Is(err, io.EOF) {
+				done = true
+				break
+			}
+			if err != nil {
+				return n, err
+			}
+			n++
+			if len(piece) == 0 {
+				continue
+			}
+			var o [4]byte
+			var at [8]byte
+			binary.BigEndian.PutUint32(o[:], oid)
+			binary.BigEndian.PutUint64(at[:], uint64(off))
+			batch.ExecParams("SELECT pg_catalog.lo_put($1, $2, $3)", [][]byte{o[:], at[:], append([]byte(nil), piece...)},
+				[]uint32{26, 20, 17}, []int16{1, 1, 1}, nil)
+			bytes, rows = bytes+len(piece), rows+1
+		}
+		if rows == 0 {
+			continue
+		}
+		if err := s.ExecBatch(ctx, batch).Close(); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func parseOID(s string) uint32 {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(n)
+}

@@ -1,0 +1,190 @@
+package pgtarget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgmove/pgmove/internal/pgsession"
+	"github.com/pgmove/pgmove/stream"
+	"github.com/pgmove/pgmove/stream/pgtoc"
+)
+
+// Exec applies entries and their ledger rows in one transaction and, where
+// nothing goes wrong, in one round trip.
+func (t *Target) Exec(ctx context.Context, entries []*stream.Entry) error {
+	err := t.with(ctx, func(s *pgsession.Session) error { return t.apply(ctx, s, entries, "") })
+	if err == nil || len(entries) > 1 {
+		return err
+	}
+	e := entries[0]
+	switch code := pgsession.Code(err); {
+	case needsPath(code) && t.source.SearchPath != "":
+		// A function that relies on a search_path fails under the empty one. It worked under
+		// the source's, so it may run under that: with the system's names first.
+		again := t.with(ctx, func(s *pgsession.Session) error { return t.apply(ctx, s, entries, t.path()) })
+		if again == nil {
+			t.warn(fmt.Sprintf("%s %s needs the source's search_path and was created under it", e.Desc.Display(), e.Name()))
+			return nil
+		}
+	case code == "42501" && e.Desc == "COMMENT" && strings.HasPrefix(string(e.Tag), "EXTENSION "):
+		t.warn(fmt.Sprintf("the comment on %s was left as it is: its owner is another role", e.Tag.Display()))
+		return t.with(ctx, func(s *pgsession.Session) error { return t.skip(ctx, s, e) })
+	}
+	return t.explain(e, err)
+}
+
+// path is the source's search_path with the system's schema before it, so that no
+// user's function shadows a built-in one.
+func (t *Target) path() string { return "pg_catalog, " + string(t.source.SearchPath) }
+
+// needsPath names the errors of a name that was not found.
+func needsPath(code string) bool {
+	switch code {
+	case "42P01", "42883", "42704", "3F000", "42703":
+		return true
+	}
+	return false
+}
+
+func (t *Target) skip(ctx context.Context, s *pgsession.Session, e *stream.Entry) error {
+	return s.Do(ctx, t.take([]string{fmt.Sprintf("(%d, %d, NULL::bigint, NULL::text)", e.ID, entryPart)}))
+}
+
+// apply runs entries in a transaction, under a search_path if one is given.
+func (t *Target) apply(ctx context.Context, s *pgsession.Session, entries []*stream.Entry, path string) error {
+	var q strings.Builder
+	q.WriteString("BEGIN;\n")
+	if path != "" {
+		fmt.Fprintf(&q, "SET LOCAL search_path = %s;\n", path)
+	}
+	space, am := stream.Text(""), stream.Text("")
+	values := make([]string, 0, len(entries))
+	for _, e := range entries {
+		values = append(values, fmt.Sprintf("(%d, %d, NULL::bigint, NULL::text)", e.ID, entryPart))
+		if t.opts.NoACL && (e.Desc == "ACL" || e.Desc == "DEFAULT ACL") {
+			continue
+		}
+		if e.Tablespace != space && e.Relkind != 'p' {
+			space = e.Tablespace
+			fmt.Fprintf(&q, "SET LOCAL default_tablespace = %s;\n", pgsession.Literal(string(space)))
+		}
+		if e.AccessMethod != am && e.AccessMethod != "" && e.Relkind != 'p' {
+			am = e.AccessMethod
+			fmt.Fprintf(&q, "SET LOCAL default_table_access_method = %s;\n", pgsession.Ident(string(am)))
+		}
+		sql, err := t.statements(e)
+		if err != nil {
+			return err
+		}
+		q.WriteString(sql)
+	}
+	q.WriteString(";\n")
+	q.WriteString(t.take(values))
+	q.WriteString(";\n")
+	n, err := lastCount(ctx, s, q.String())
+	if err != nil {
+		return err
+	}
+	if n != int64(len(values)) {
+		return stream.Fail(stream.Busy, "%s", errFenced).Because(fmt.Errorf("%d of %d ledger rows", n, len(values)))
+	}
+	return s.Do(ctx, "COMMIT")
+}
+
+// lastCount runs statements and returns how many rows the last one touched.
+func lastCount(ctx context.Context, s *pgsession.Session, sql string) (int64, error) {
+	mrr := s.Exec(ctx, sql)
+	var n int64
+	for mrr.NextResult() {
+		tag, err := mrr.ResultReader().Close()
+		if err != nil {
+			_ = mrr.Close()
+			return 0, err
+		}
+		n = tag.RowsAffected()
+	}
+	return n, mrr.Close()
+}
+
+// statements is the SQL that creates an entry's object and gives it its owner.
+func (t *Target) statements(e *stream.Entry) (string, error) {
+	sql := string(e.Defn)
+	if e.Pass == stream.DatabasePass {
+		var err error
+		if sql, err = pgtoc.RenameDatabase(sql, t.conn.Database()); err != nil {
+			return "", err
+		}
+	}
+	if e.Desc == "BLOB METADATA" {
+		return t.blobMetadata(e), nil
+	}
+	if !strings.HasSuffix(strings.TrimRight(sql, " \n"), ";") && strings.TrimSpace(sql) != "" {
+		sql += ";\n"
+	}
+	if !t.opts.NoOwner {
+		sql += pgtoc.OwnerStmt(string(e.Desc), string(e.Namespace), string(e.Tag), string(e.Owner), string(e.DropStmt))
+	}
+	if e.Relkind == 'p' && e.AccessMethod != "" && t.control.VersionNum >= 170000 {
+		sql += "ALTER TABLE " + pgsession.Qualified(string(e.Namespace), string(e.Tag)) + " SET ACCESS METHOD " + pgsession.Ident(string(e.AccessMethod)) + ";\n"
+	}
+	return sql, nil
+}
+
+// blobMetadata creates the large objects that one entry of a newer pg_dump lists.
+func (t *Target) blobMetadata(e *stream.Entry) string {
+	var q strings.Builder
+	for _, id := range strings.Fields(string(e.Defn)) {
+		lit := pgsession.Literal(id)
+		fmt.Fprintf(&q, "SELECT pg_catalog.lo_create(%s);\n", lit)
+		if !t.opts.NoOwner && e.Owner != "" {
+			fmt.Fprintf(&q, "ALTER LARGE OBJECT %d OWNER TO %s;\n", parseOID(id), pgsession.Ident(string(e.Owner)))
+		}
+	}
+	return q.String()
+}
+
+// explain names the entry, its SQL and the server's message.
+func (t *Target) explain(e *stream.Entry, err error) error {
+	var pe *pgconn.PgError
+	if !errors.As(err, &pe) {
+		return pgsession.Explain(err, e.Desc.Display()+" "+e.Name())
+	}
+	f := &stream.Failure{Kind: stream.Failed, Object: fmt.Sprintf("%s %s (entry %d)", e.Desc.Display(), e.Name(), e.ID),
+		Msg: "the target refused it", Err: pgsession.ServerError(pe)}
+	if pe.Code == "42501" {
+		f.Kind = stream.Denied
+	}
+	if strings.HasPrefix(pe.Code, "57P") {
+		f.Kind = stream.Outage
+	}
+	if e.Secret {
+		f.Hint = "its SQL is not shown: it may hold a password"
+	} else {
+		f.Hint = fmt.Sprintf("its SQL: %.400s", strings.TrimSpace(stream.Text(e.Defn).Display()))
+	}
+	return f
+}
+
+// Analyze gathers the tables' statistics.
+func (t *Target) Analyze(ctx context.Context, tables []*stream.Entry) error {
+	names := make([]string, len(tables))
+	for i, e := range tables {
+		names[i] = pgsession.Qualified(string(e.Namespace), string(e.Tag))
+	}
+	sql := "ANALYZE " + strings.Join(names, ", ")
+	err := t.with(ctx, func(s *pgsession.Session) error { return s.Do(ctx, sql) })
+	if needsPath(pgsession.Code(err)) && t.source.SearchPath != "" {
+		err = t.with(ctx, func(s *pgsession.Session) error {
+			if err := s.Do(ctx, "SET search_path = "+t.path()); err != nil {
+				return err
+			}
+			aerr := s.Do(ctx, sql)
+			return errors.Join(aerr, s.Do(context.WithoutCancel(ctx), "SET search_path = ''"))
+		})
+	}
+	return pgsession.Explain(err, "ANALYZE "+tables[0].Name())
+}

@@ -1,0 +1,77 @@
+package pgtarget
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/pgmove/pgmove/internal/pgsession"
+	"github.com/pgmove/pgmove/stream"
+)
+
+// The ledger says what the target has taken. A row of it commits in the
+// transaction of the entry or the chunk that it stands for: what it lists is
+// there, and what it doesn't list is not.
+//
+// pgmove.run has one row, the run; its epoch fences off an older process of the same run
+// that still has a transaction open.
+
+// makeLedger creates the ledger. It is the first change to the target.
+func (t *Target) makeLedger(ctx context.Context, h *stream.Header) error {
+	t.epoch = 1
+	lit := pgsession.Literal
+	err := t.control.Do(ctx, `BEGIN;
+CREATE SCHEMA pgmove;
+COMMENT ON SCHEMA pgmove IS `+lit("pgmove ledger of run "+h.Run)+`;
+CREATE TABLE pgmove.run (run text PRIMARY KEY, epoch bigint NOT NULL, source_system text, source_database text,
+	snapshot text, tool text, started timestamptz NOT NULL DEFAULT pg_catalog.now());
+CREATE TABLE pgmove.taken (id int NOT NULL, part int NOT NULL, rows bigint, digest text,
+	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(), PRIMARY KEY (id, part));
+INSERT INTO pgmove.run (run, epoch, source_system, source_database, snapshot, tool) VALUES (`+strings.Join([]string{
+		lit(h.Run), strconv.FormatInt(t.epoch, 10), lit(h.Source.SystemID), lit(string(h.Source.Database)), lit(h.Source.Snapshot), lit(h.Tool)}, ", ")+`);
+COMMIT`)
+	if err != nil {
+		_ = t.control.Do(context.WithoutCancel(ctx), "ROLLBACK")
+		if pgsession.Code(err) == "42501" {
+			return (&stream.Failure{Kind: stream.Denied, Object: t.conn.Name(), Msg: "role " + t.conn.User() + " may not create schemas there", Err: err}).
+				WithHint("make it the owner of the target database, or grant it CREATE on it")
+		}
+		return pgsession.Explain(err, t.conn.Name())
+	}
+	t.ledger = true
+	return nil
+}
+
+// entryPart is the ledger's part number of entries; chunks count from 0.
+const entryPart = -1
+
+// take returns the statement that writes ledger rows, each "(id, part, rows,
+// digest)"; fenced off, it writes none. FOR SHARE makes a new owner of the ledger
+// wait for the transactions of the old one.
+func (t *Target) take(values []string) string {
+	return fmt.Sprintf(`INSERT INTO pgmove.taken (id, part, rows, digest)
+SELECT v.id, v.part, v.rows, v.digest FROM (VALUES %s) v (id, part, rows, digest), (SELECT 1 FROM pgmove.run WHERE run = %s AND epoch = %d FOR SHARE) r`,
+		strings.Join(values, ", "), pgsession.Literal(t.run), t.epoch)
+}
+
+// Finish drops the ledger.
+func (t *Target) Finish(ctx context.Context) error {
+	if !t.ledger {
+		return nil
+	}
+	// Event triggers are there by now, and must not see it.
+	quiet := "SET session_replication_role = replica"
+	if t.control.VersionNum >= 170000 {
+		quiet = "SET event_triggers = off"
+	}
+	if err := t.control.Do(ctx, quiet); err != nil && pgsession.Code(err) != "42501" {
+		return pgsession.Explain(err, t.conn.Name())
+	}
+	// With this commit everything before it is durable as well.
+	if err := t.control.Do(ctx, "SET synchronous_commit = on; DROP SCHEMA pgmove CASCADE"); err != nil {
+		return pgsession.Explain(err, "the ledger")
+	}
+	t.ledger = false
+	return nil
+}

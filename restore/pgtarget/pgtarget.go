@@ -1,0 +1,312 @@
+// Package pgtarget applies an archive to a PostgreSQL database: entries and
+// chunks over the driver, each in one transaction with its ledger row.
+//
+// It imports stream, stream/pgtoc, internal/pgsession and the driver. It never
+// runs psql or pg_restore, never creates or drops a database, and never prints.
+package pgtarget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgmove/pgmove/internal/pgsession"
+	"github.com/pgmove/pgmove/stream"
+)
+
+// Options tunes a target.
+type Options struct {
+	// NoOwner leaves objects with the role that restores; NoACL leaves out privileges.
+	NoOwner, NoACL bool
+	// Sessions is how many sessions are opened at the most; 2 where it is less.
+	Sessions int
+	// Patience is how long an unreachable server is tried again.
+	Patience time.Duration
+	Observe  stream.Observer
+}
+
+// Target is a PostgreSQL database that takes an archive.
+type Target struct {
+	conn     *pgsession.Conn
+	opts     Options
+	control  *pgsession.Session // holds the lock against other runs
+	sessions chan *pgsession.Session
+
+	source stream.Source
+	run    string
+	epoch  int64
+	byID   map[stream.DumpID]*stream.Entry
+	ledger bool // made, or resumed
+	needMu sync.Mutex
+	need   map[stream.DumpID]bool // data entries that load under the source's search_path only
+	warned map[string]bool
+}
+
+// Open connects to the target; it changes nothing there.
+func Open(ctx context.Context, conn *pgsession.Conn, o Options) (*Target, error) {
+	o.Sessions = max(o.Sessions, 2)
+	t := &Target{conn: conn, opts: o, need: map[stream.DumpID]bool{}, warned: map[string]bool{}}
+	c, err := t.session(ctx, "UTF8")
+	if err != nil {
+		return nil, err
+	}
+	t.control = c
+	t.sessions = make(chan *pgsession.Session, o.Sessions)
+	for range o.Sessions {
+		t.sessions <- nil
+	}
+	return t, nil
+}
+
+// VersionNum is the server's version as it counts it.
+func (t *Target) VersionNum() int { return t.control.VersionNum }
+
+// Version is the server's version as people write it.
+func (t *Target) Version() string { return t.control.Version }
+
+func (t *Target) session(ctx context.Context, encoding string) (*pgsession.Session, error) {
+	s, err := pgsession.Connect(ctx, t.conn, pgsession.Options{Encoding: encoding, Patience: t.opts.Patience,
+		Notice: func(n *pgconn.Notice) {
+			if n.Severity == "WARNING" {
+				t.warn("target: " + stream.Text(n.Message).Display())
+			}
+		}})
+	if err != nil {
+		return nil, err
+	}
+	// A crash of the target before the end loses the run anyway; its last
+	// transaction is made durable.
+	if err := s.Do(ctx, "SET synchronous_commit = off"); err != nil {
+		s.End()
+		return nil, pgsession.Explain(err, t.conn.Name())
+	}
+	return s, nil
+}
+
+// warn reports a warning once.
+func (t *Target) warn(text string) {
+	t.needMu.Lock()
+	seen := t.warned[text]
+	t.warned[text] = true
+	t.needMu.Unlock()
+	if !seen {
+		t.opts.Observe.Warn("restore", text)
+	}
+}
+
+// with runs f on a session; one whose connection or transaction broke is put in order.
+func (t *Target) with(ctx context.Context, f func(*pgsession.Session) error) error {
+	var s *pgsession.Session
+	select {
+	case s = <-t.sessions:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { t.sessions <- s }()
+	if s == nil || s.IsClosed() {
+		var err error
+		if s, err = t.session(ctx, t.source.Encoding); err != nil {
+			s = nil
+			return err
+		}
+	}
+	err := f(s)
+	if err != nil && !s.IsClosed() && s.TxStatus() != 'I' {
+		rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		if rerr := s.Do(rctx, "ROLLBACK"); rerr != nil {
+			s.End()
+			s = nil
+		}
+	}
+	return err
+}
+
+// Close closes all sessions.
+func (t *Target) Close() {
+	for range cap(t.sessions) {
+		if s := <-t.sessions; s != nil {
+			s.End()
+		}
+	}
+	t.control.End()
+}
+
+// Prepare refuses a target that could not take the entries, and then makes the ledger.
+func (t *Target) Prepare(ctx context.Context, h *stream.Header, entries []stream.Entry) error {
+	t.source, t.run = h.Source, h.Run
+	t.opts.NoOwner = t.opts.NoOwner || h.Source.NoOwner
+	t.opts.NoACL = t.opts.NoACL || h.Source.NoACL
+	if h.Engine != "postgresql" {
+		return stream.Fail(stream.Preflight, "an archive of %s cannot be restored to PostgreSQL", h.Engine)
+	}
+	t.byID = make(map[stream.DumpID]*stream.Entry, len(entries))
+	for i := range entries {
+		t.byID[entries[i].ID] = &entries[i]
+	}
+	c := t.control
+	if err := c.Do(ctx, "SET client_encoding = "+pgsession.Literal(h.Source.Encoding)); err != nil {
+		return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(),
+			Msg: "it cannot take the source's encoding " + h.Source.Encoding, Err: pgsession.Explain(err, "client_encoding")}).
+			WithHint("create the target database with ENCODING '%s'", h.Source.Encoding)
+	}
+	if err := t.hold(ctx); err != nil {
+		return err
+	}
+	for _, check := range []func(context.Context, []stream.Entry) error{t.checkEmpty, t.checkRoles, t.checkExtensions, t.checkTablespaces} {
+		if err := check(ctx, entries); err != nil {
+			return pgsession.Explain(err, t.conn.Name())
+		}
+	}
+	return t.makeLedger(ctx, h)
+}
+
+// hold takes the lock that keeps a second run off the target. It is the control session's,
+// and goes with it.
+func (t *Target) hold(ctx context.Context) error {
+	row, err := t.control.Row(ctx, "SELECT pg_catalog.pg_try_advisory_lock(hashtext('pgmove'), hashtext('ledger'))")
+	if err != nil {
+		return pgsession.Explain(err, t.conn.Name())
+	}
+	if row[0] != "t" {
+		return (&stream.Failure{Kind: stream.Busy, Object: t.conn.Name(), Msg: "another pgmove is restoring to it"}).
+			WithHint("wait until that one has ended, or end it")
+	}
+	return nil
+}
+
+// occupants lists what a new database doesn't hold.
+const occupants = `WITH ext AS (SELECT classid, objid FROM pg_catalog.pg_depend WHERE deptype = 'e'),
+	ns AS (SELECT oid, nspname FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')
+	SELECT CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'table' WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
+		WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' ELSE 'relation' END || ' ' || n.nspname || '.' || c.relname
+	FROM pg_catalog.pg_class c JOIN ns n ON n.oid = c.relnamespace
+	WHERE NOT EXISTS (SELECT FROM ext WHERE ext.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND ext.objid = c.oid)
+		AND c.relkind NOT IN ('i', 'I', 't')
+	UNION ALL SELECT 'function ' || n.nspname || '.' || p.proname FROM pg_catalog.pg_proc p JOIN ns n ON n.oid = p.pronamespace
+	WHERE NOT EXISTS (SELECT FROM ext WHERE ext.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND ext.objid = p.oid)
+	UNION ALL SELECT 'type ' || n.nspname || '.' || y.typname FROM pg_catalog.pg_type y JOIN ns n ON n.oid = y.typnamespace
+	WHERE y.typtype IN ('d', 'e', 'r') AND NOT EXISTS (SELECT FROM ext WHERE ext.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND ext.objid = y.oid)
+	UNION ALL SELECT 'schema ' || nspname FROM ns
+	WHERE nspname <> 'public' AND NOT EXISTS (SELECT FROM ext WHERE ext.classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND ext.objid = ns.oid)
+	UNION ALL SELECT 'large object ' || oid FROM pg_catalog.pg_largeobject_metadata
+	LIMIT 1000`
+
+func (t *Target) checkEmpty(ctx context.Context, _ []stream.Entry) error {
+	rows, err := t.control.Rows(ctx, occupants)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	var names []string
+	unfinished := false
+	for _, r := range rows {
+		if r[0] == "schema pgmove" {
+			unfinished = true
+		}
+		if len(names) < 5 && !strings.Contains(r[0], " pgmove") {
+			names = append(names, stream.Text(r[0]).Display())
+		}
+	}
+	f := &stream.Failure{Kind: stream.Preflight, Object: t.conn.Name()}
+	if unfinished {
+		f.Msg = "the target is not empty: a pgmove run began there and did not finish"
+		return f.WithHint("drop and create the database, then run again")
+	}
+	f.Msg = fmt.Sprintf("the target is not empty: it holds %s", strings.Join(names, ", "))
+	if n := len(rows) - len(names); n > 0 {
+		f.Msg += fmt.Sprintf(" and %d more", n)
+	}
+	return f.WithHint("create an empty database for the move; pgmove never overwrites")
+}
+
+func (t *Target) checkRoles(ctx context.Context, entries []stream.Entry) error {
+	rows, err := t.control.Rows(ctx, "SELECT rolname FROM pg_catalog.pg_roles")
+	if err != nil {
+		return err
+	}
+	have := map[stream.Text]bool{"": true}
+	for _, r := range rows {
+		have[stream.Text(r[0])] = true
+	}
+	missing := map[stream.Text]bool{}
+	for _, r := range t.source.Roles {
+		if (r.Owner && !t.opts.NoOwner || r.ACL && !t.opts.NoACL || r.Other) && !have[r.Name] {
+			missing[r.Name] = true
+		}
+	}
+	for i := range entries {
+		if !t.opts.NoOwner && !have[entries[i].Owner] {
+			missing[entries[i].Owner] = true
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(), Msg: "roles are missing on the target: " + join(missing)}).
+		WithHint("create them there, or leave owners out with --no-owner and privileges with --no-acl")
+}
+
+func join(set map[stream.Text]bool) string {
+	var names []string
+	for n := range set {
+		names = append(names, n.Display())
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+func (t *Target) checkExtensions(ctx context.Context, entries []stream.Entry) error {
+	missing := map[stream.Text]bool{}
+	for i := range entries {
+		if entries[i].Desc == "EXTENSION" {
+			missing[entries[i].Tag] = true
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	rows, err := t.control.Rows(ctx, "SELECT name FROM pg_catalog.pg_available_extensions")
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		delete(missing, stream.Text(r[0]))
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(), Msg: "extensions are not installed on the target's server: " + join(missing)}).
+		WithHint("install their packages on the target's server, or drop them on the source")
+}
+
+func (t *Target) checkTablespaces(ctx context.Context, entries []stream.Entry) error {
+	missing := map[stream.Text]bool{}
+	for i := range entries {
+		if entries[i].Tablespace != "" {
+			missing[entries[i].Tablespace] = true
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	rows, err := t.control.Rows(ctx, "SELECT spcname FROM pg_catalog.pg_tablespace")
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		delete(missing, stream.Text(r[0]))
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(), Msg: "tablespaces are missing on the target: " + join(missing)}).
+		WithHint("create them there")
+}
+
+var errFenced = errors.New("another run has taken over the target")

@@ -1,0 +1,429 @@
+// Package restore applies an archive to a target: pre-data in order, rows by several loaders,
+// each table's indexes and constraints as soon as its last chunk is in, then what must
+// come last.
+//
+// It imports stream and nothing else of pgmove; an engine package implements
+// Target. It never connects to a database itself, knows no engine's SQL and never
+// runs a database's own tools.
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pgmove/pgmove/stream"
+)
+
+// Target is a database that takes an archive. Its methods, Prepare and Finish
+// apart, are called from several goroutines.
+type Target interface {
+	// Prepare checks that the target can take the entries, before anything is
+	// changed there, and then makes the ledger and holds it against other runs.
+	Prepare(ctx context.Context, h *stream.Header, entries []stream.Entry) error
+	// Exec applies entries, in order, and writes their ledger rows, in one transaction.
+	Exec(ctx context.Context, entries []*stream.Entry) error
+	// CopyFrom loads a chunk and writes its ledger row, in one transaction; it
+	// calls rows.Verify before it commits.
+	CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, rows stream.Rows) error
+	// Analyze gathers the statistics of tables, given by the entries that create them.
+	Analyze(ctx context.Context, tables []*stream.Entry) error
+	// Finish drops the ledger, after everything was verified.
+	Finish(ctx context.Context) error
+}
+
+// later is an error of a chunk that may load once other tables are there: a
+// CHECK constraint that reads them.
+type later interface{ Later() bool }
+
+// Options tunes a restore.
+type Options struct {
+	// Jobs is how many chunks are loaded at a time, and how many indexes built; 1
+	// where it is less.
+	Jobs int
+	// Continue collects failed entries instead of stopping at the first.
+	Continue bool
+	Observe  stream.Observer
+}
+
+// maxBatch is how many entries share a transaction at the most: each holds locks
+// until its end, and the lock table is finite.
+const maxBatch = 200
+
+// Run restores the archive. It returns once everything is applied; the ledger stays.
+func Run(ctx context.Context, r *stream.Reader, t Target, o Options) error {
+	rs := &run{reader: r, target: t, Options: o}
+	h, err := r.Header(ctx)
+	if err != nil {
+		return err
+	}
+	entries, err := r.Entries(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.Prepare(ctx, h, entries); err != nil {
+		return err
+	}
+	plan, err := r.Plan(ctx)
+	if err != nil {
+		return err
+	}
+	rs.index(entries, plan)
+	rs.phase("pre-data")
+	if err := rs.inOrder(ctx, rs.pick(stream.PreData, stream.MainPass)); err != nil {
+		return err
+	}
+	rs.phase("data and indexes")
+	if err := rs.load(ctx); err != nil {
+		return err
+	}
+	for _, p := range []struct {
+		pass stream.Pass
+		name string
+	}{{stream.ACLPass, "privileges"}, {stream.RefreshPass, "materialized views"}, {stream.DatabasePass, "database properties"}, {stream.LastPass, "event triggers"}} {
+		list := rs.pick(0, p.pass)
+		if len(list) == 0 {
+			continue
+		}
+		rs.phase(p.name)
+		if p.pass == stream.RefreshPass {
+			err = rs.graph(ctx, list)
+		} else {
+			err = rs.inOrder(ctx, list)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return rs.verdict()
+}
+
+type run struct {
+	reader *stream.Reader
+	target Target
+	Options
+	entries []stream.Entry
+	byID    map[stream.DumpID]*stream.Entry
+	chunks  map[stream.DumpID]int // chunks of each data entry
+	family  *family
+
+	mu     sync.Mutex
+	failed []error
+}
+
+func (r *run) index(entries []stream.Entry, plan []stream.Chunk) {
+	r.entries = entries
+	r.byID = make(map[stream.DumpID]*stream.Entry, len(entries))
+	for i := range entries {
+		r.byID[entries[i].ID] = &entries[i]
+	}
+	r.chunks = map[stream.DumpID]int{}
+	for _, c := range plan {
+		r.chunks[c.Table]++
+	}
+	r.family = newFamily(entries)
+}
+
+func (r *run) phase(name string) {
+	r.Observe.Send(stream.Event{Kind: stream.EventPhase, Side: "restore", Text: name})
+}
+
+// pick returns the entries of a section (0 for all) and pass, in archive order.
+func (r *run) pick(s stream.Section, p stream.Pass) []*stream.Entry {
+	var out []*stream.Entry
+	for i := range r.entries {
+		e := &r.entries[i]
+		if (s == 0 || e.Section == s) && e.Pass == p && e.Table == nil {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// inOrder applies entries one after the other, in batches.
+func (r *run) inOrder(ctx context.Context, list []*stream.Entry) error {
+	for len(list) > 0 {
+		n := min(len(list), maxBatch)
+		if err := r.exec(ctx, list[:n]); err != nil {
+			return err
+		}
+		list = list[n:]
+	}
+	return nil
+}
+
+// exec applies a batch. When that fails its transaction is gone, and the entries
+// are applied one by one, so that the failing one is named.
+func (r *run) exec(ctx context.Context, batch []*stream.Entry) error {
+	start := time.Now()
+	err := r.target.Exec(ctx, batch)
+	if err == nil {
+		for _, e := range batch {
+			r.Observe.Send(stream.Event{Kind: stream.EventEntry, Side: "restore", Object: e.Desc.Display() + " " + e.Name(),
+				Entry: e.ID, Count: 1, Took: time.Since(start) / time.Duration(len(batch))})
+		}
+		return nil
+	}
+	if ctx.Err() != nil || stream.KindOf(err) == stream.Outage {
+		return err
+	}
+	if len(batch) == 1 {
+		return r.fail(err)
+	}
+	for i := range batch {
+		if err := r.exec(ctx, batch[i:i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fail returns err, or keeps it for the end where the run is to continue.
+func (r *run) fail(err error) error {
+	if !r.Continue {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failed = append(r.failed, err)
+	r.Observe.Warn("restore", err.Error())
+	return nil
+}
+
+func (r *run) verdict() error {
+	if len(r.failed) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	for i, e := range r.failed {
+		if i == 20 {
+			fmt.Fprintf(&b, "\n  … and %d more", len(r.failed)-i)
+			break
+		}
+		b.WriteString("\n  " + e.Error())
+	}
+	return stream.Fail(stream.Failed, "%d entries failed:%s", len(r.failed), b.String())
+}
+
+// load loads all chunks and applies post-data as tables become complete.
+func (r *run) load(ctx context.Context) error {
+	s := newScheduler(r.family, r.postData())
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.inOrder(ctx, r.pick(stream.Sequences, stream.MainPass)) })
+	var loaders sync.WaitGroup
+	l := &loading{run: r, sched: s, left: r.chunkCounts(), fresh: len(r.planned())}
+	l.change = make(chan struct{})
+	for range max(r.Jobs, 1) {
+		loaders.Add(1)
+		g.Go(func() error {
+			defer loaders.Done()
+			return l.work(ctx)
+		})
+	}
+	for range max(r.Jobs, 1) {
+		g.Go(func() error { return r.build(ctx, s) })
+	}
+	return g.Wait()
+}
+
+func (r *run) chunkCounts() map[stream.DumpID]int {
+	m := make(map[stream.DumpID]int, len(r.chunks))
+	for id, n := range r.chunks {
+		m[id] = n
+	}
+	return m
+}
+
+// planned lists the chunks by their table, one element a chunk.
+func (r *run) planned() []stream.DumpID {
+	var out []stream.DumpID
+	for id, n := range r.chunks {
+		for range n {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// postData returns the work after the rows: post-data entries and the ANALYZEs.
+func (r *run) postData() []*task {
+	var tasks []*task
+	for _, e := range r.pick(stream.PostData, stream.MainPass) {
+		tasks = append(tasks, &task{entry: e})
+	}
+	for _, t := range r.family.analyzed() {
+		tasks = append(tasks, &task{entry: t, analyze: true})
+	}
+	return tasks
+}
+
+// graph applies entries by their dependencies, several at a time.
+func (r *run) graph(ctx context.Context, list []*stream.Entry) error {
+	var tasks []*task
+	for _, e := range list {
+		tasks = append(tasks, &task{entry: e})
+	}
+	s := newScheduler(nil, tasks)
+	g, ctx := errgroup.WithContext(ctx)
+	for range max(r.Jobs, 1) {
+		g.Go(func() error { return r.build(ctx, s) })
+	}
+	return g.Wait()
+}
+
+// build applies tasks as they become ready.
+func (r *run) build(ctx context.Context, s *scheduler) error {
+	for {
+		batch, err := s.take(ctx)
+		if err != nil || len(batch) == 0 {
+			return err
+		}
+		list := make([]*stream.Entry, len(batch))
+		for i, t := range batch {
+			list[i] = t.entry
+		}
+		if batch[0].analyze {
+			if err := r.target.Analyze(ctx, list); err != nil {
+				if ctx.Err() != nil || stream.KindOf(err) == stream.Outage {
+					return err
+				}
+				// Statistics are no data: the target is whole without them.
+				r.Observe.Warn("restore", err.Error())
+			}
+		} else if err := r.exec(ctx, list); err != nil {
+			return err
+		}
+		s.finish(batch)
+	}
+}
+
+// loading is the state that loaders share.
+type loading struct {
+	run   *run
+	sched *scheduler
+
+	mu     sync.Mutex
+	left   map[stream.DumpID]int // chunks still to load, by data entry
+	fresh  int                   // chunks not yet tried once to their end
+	loaded int                   // chunks loaded
+	tried  map[string]int        // by chunk key: what loaded was when it last failed
+	change chan struct{}
+}
+
+func (l *loading) work(ctx context.Context) error {
+	for {
+		c, err := l.run.reader.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := l.awaitTurn(ctx, c); err != nil {
+			return err
+		}
+		if err := l.one(ctx, c); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitTurn lets a chunk that failed once wait until all others were tried.
+func (l *loading) awaitTurn(ctx context.Context, c stream.Chunk) error {
+	for {
+		l.mu.Lock()
+		_, again := l.tried[c.Key]
+		ready := !again || l.fresh == 0
+		change := l.change
+		l.mu.Unlock()
+		if ready {
+			return nil
+		}
+		select {
+		case <-change:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (l *loading) one(ctx context.Context, c stream.Chunk) error {
+	r := l.run
+	e := r.byID[c.Table]
+	if e == nil {
+		return stream.Fail(stream.Integrity, "the plan has a chunk of entry %d, which is not among the entries", c.Table)
+	}
+	start := time.Now()
+	rows, err := r.reader.OpenChunk(ctx, c)
+	if err != nil {
+		return err
+	}
+	var rec *stream.Record
+	err = r.target.CopyFrom(ctx, e, c, verified{rows, &rec})
+	if err != nil {
+		var lt later
+		again := errors.As(err, &lt) && lt.Later() && l.mayRetry(c)
+		rows.GiveBack(err, again)
+		if again {
+			return nil
+		}
+		return err
+	}
+	if err := rows.Close(); err != nil {
+		return err
+	}
+	r.Observe.Send(stream.Event{Kind: stream.EventChunk, Side: "restore", Object: e.Name(), Entry: e.ID,
+		Rows: rec.Digest.Rows, Bytes: rec.RawBytes, Took: time.Since(start)})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.loaded++
+	l.tryDone(c)
+	if l.left[c.Table]--; l.left[c.Table] == 0 {
+		l.sched.loaded(c.Table)
+	}
+	return nil
+}
+
+// mayRetry notes a failed try, and says whether another one makes sense: only
+// when something was loaded since the last.
+func (l *loading) mayRetry(c stream.Chunk) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last, again := l.tried[c.Key]
+	if again && last == l.loaded {
+		return false
+	}
+	l.tryDone(c)
+	if l.tried == nil {
+		l.tried = map[string]int{}
+	}
+	l.tried[c.Key] = l.loaded
+	return true
+}
+
+// tryDone counts a chunk's first try. The caller holds l.mu.
+func (l *loading) tryDone(c stream.Chunk) {
+	if _, again := l.tried[c.Key]; !again {
+		l.fresh--
+	}
+	close(l.change)
+	l.change = make(chan struct{})
+}
+
+// verified keeps the record that Verify returns.
+type verified struct {
+	*stream.ChunkReader
+	rec **stream.Record
+}
+
+func (v verified) Verify(taken int64) (*stream.Record, error) {
+	rec, err := v.ChunkReader.Verify(taken)
+	*v.rec = rec
+	return rec, err
+}

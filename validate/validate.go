@@ -1,0 +1,284 @@
+// Package validate compares a target with what a snapshot held: rows by count or
+// by digest, sequences, and the schema entry by entry.
+//
+// It imports stream and nothing else of pgmove. It reads the target through the
+// same methods that read a source, writes nothing, and never calls a thing equal
+// that it didn't compare.
+package validate
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pgmove/pgmove/stream"
+)
+
+// Target is the target, opened for reading.
+type Target interface {
+	// Entries returns what the target holds now.
+	Entries(ctx context.Context) (stream.Header, []stream.Entry, error)
+	// Contents returns its sequences and its schema, after Entries.
+	Contents() ([]stream.SequenceValue, []stream.SchemaItem)
+	Split(ctx context.Context, e *stream.Entry) ([]stream.Chunk, error)
+	CopyTo(ctx context.Context, e *stream.Entry, c stream.Chunk, w io.Writer) error
+}
+
+// Counter is the ability of a Target to count a table's rows without reading them to us.
+type Counter interface {
+	Count(ctx context.Context, e *stream.Entry) (int64, error)
+}
+
+// Level says how much is compared.
+type Level string
+
+// The levels. Both compare sequences and schema as well.
+const (
+	None   Level = "none"
+	Count  Level = "count"
+	Digest Level = "digest"
+)
+
+// ParseLevel reads a level's name.
+func ParseLevel(s string) (Level, error) {
+	switch l := Level(s); l {
+	case None, Count, Digest:
+		return l, nil
+	}
+	return "", stream.Fail(stream.Usage, "no such validation: %q", s).WithHint("use none, count or digest")
+}
+
+// Options tunes a validation.
+type Options struct {
+	Level Level
+	Jobs  int
+	// NoSchema leaves the schema out; the result says that it is unverified.
+	NoSchema bool
+	Observe  stream.Observer
+}
+
+// Verdict is what a comparison came to.
+type Verdict string
+
+// The verdicts.
+const (
+	Equal      Verdict = "equal"
+	Counted    Verdict = "counted" // the count is equal, the rows were not compared
+	Different  Verdict = "different"
+	Missing    Verdict = "missing"
+	Unverified Verdict = "unverified"
+)
+
+// Table is the verdict on a table, or on a partition root with all that is loaded through it.
+type Table struct {
+	Name    string        `json:"name"`
+	IDs     []int32       `json:"ids"`
+	Verdict Verdict       `json:"verdict"`
+	Source  stream.Digest `json:"source"`
+	Target  stream.Digest `json:"target"`
+	Note    string        `json:"note,omitempty"`
+}
+
+// Result is what a validation found.
+type Result struct {
+	Level      Level    `json:"level"`
+	Tables     []Table  `json:"tables"`
+	Sequences  int      `json:"sequences"` // compared
+	Schema     int      `json:"schema"`    // entries compared
+	Mismatches []string `json:"mismatches,omitempty"`
+	Warnings   []string `json:"warnings,omitempty"`
+	// Unverified lists what was not compared, and why.
+	Unverified []string `json:"unverified,omitempty"`
+}
+
+// Err returns a Failure of kind Mismatch that names what differs, nil where nothing does.
+func (r *Result) Err() error {
+	if len(r.Mismatches) == 0 {
+		return nil
+	}
+	f := stream.Fail(stream.Mismatch, "the target differs from the source in %d places", len(r.Mismatches))
+	for i, m := range r.Mismatches {
+		if i == 20 {
+			f.Msg += fmt.Sprintf("\n  … and %d more", len(r.Mismatches)-i)
+			break
+		}
+		f.Msg += "\n  " + m
+	}
+	return f
+}
+
+// Run compares the target with the snapshot's contents.
+func Run(ctx context.Context, want *stream.Contents, t Target, o Options) (*Result, error) {
+	res := &Result{Level: o.Level}
+	if o.Level == None {
+		return res, nil
+	}
+	o.Observe.Send(stream.Event{Kind: stream.EventPhase, Side: "validate", Text: "schema"})
+	h, entries, err := t.Entries(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o.Observe.Send(stream.Event{Kind: stream.EventPhase, Side: "validate", Text: "rows"})
+	if err := compareTables(ctx, want, t, entries, o, res); err != nil {
+		return nil, err
+	}
+	seqs, schema := t.Contents()
+	compareSequences(want.Sequences, seqs, res)
+	if o.NoSchema || len(want.Schema) == 0 {
+		res.Unverified = append(res.Unverified, "the schema: it was not compared")
+	} else {
+		compareSchema(want, h, schema, res)
+	}
+	return res, nil
+}
+
+// group is what compares as one: a table, or the partitions loaded through one root.
+type group struct {
+	name   string
+	tables []stream.TableContents
+	want   stream.Digest
+	got    stream.Digest
+	gone   []string
+	note   string
+}
+
+func compareTables(ctx context.Context, want *stream.Contents, t Target, entries []stream.Entry, o Options, res *Result) error {
+	byName := map[[2]stream.Text]*stream.Entry{}
+	for i := range entries {
+		if e := &entries[i]; e.Table != nil {
+			byName[[2]stream.Text{e.Table.Namespace, e.Table.Name}] = e
+		}
+	}
+	groups := groupTables(want.Tables)
+	type job struct {
+		g *group
+		e *stream.Entry
+		c stream.Chunk
+	}
+	var jobs []job
+	byRows := o.Level == Digest
+	for _, g := range groups {
+		for _, tc := range g.tables {
+			found := byName[[2]stream.Text{tc.Table.Namespace, tc.Table.Name}]
+			if found == nil {
+				if !tc.Table.LargeObjects || tc.Digest.Rows > 0 {
+					g.gone = append(g.gone, tableName(&tc.Table))
+				}
+				continue
+			}
+			e := *found
+			table := tc.Table
+			table.Bytes = found.Table.Bytes
+			e.Table = &table
+			cs := []stream.Chunk{{Format: tc.Format}}
+			if byRows || tc.Table.LargeObjects {
+				var err error
+				if cs, err = t.Split(ctx, &e); err != nil {
+					return err
+				}
+			}
+			for _, c := range cs {
+				c.Format = tc.Format
+				jobs = append(jobs, job{g, &e, c})
+			}
+		}
+	}
+	slices.SortStableFunc(jobs, func(a, b job) int { return int(min(max(b.c.Bytes-a.c.Bytes, -1), 1)) })
+	var mu sync.Mutex
+	eg, ctx := errgroup.WithContext(ctx)
+	eg.SetLimit(max(o.Jobs, 1))
+	for _, j := range jobs {
+		eg.Go(func() error {
+			start := time.Now()
+			d, bytes, err := measure(ctx, t, j.e, j.c, byRows)
+			if err != nil {
+				return fmt.Errorf("%s on the target: %w", j.e.Name(), err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			j.g.got.Add(d)
+			o.Observe.Send(stream.Event{Kind: stream.EventChunk, Side: "validate", Object: j.g.name, Rows: d.Rows, Bytes: bytes, Took: time.Since(start)})
+			return nil
+		})
+	}
+	if err := eg.Wait(); err != nil {
+		return err
+	}
+	for _, g := range groups {
+		res.Tables = append(res.Tables, g.verdict(byRows, res))
+	}
+	return nil
+}
+
+func groupTables(tables []stream.TableContents) []*group {
+	var groups []*group
+	routed := map[stream.DumpID]*group{}
+	for _, tc := range tables {
+		g := routed[tc.Table.Root]
+		if g == nil {
+			g = &group{name: tableName(&tc.Table)}
+			if tc.Table.Root != 0 {
+				g.name = tc.Table.RootName.Display()
+				routed[tc.Table.Root] = g
+			}
+			groups = append(groups, g)
+		}
+		g.tables = append(g.tables, tc)
+		g.want.Add(tc.Digest)
+		if len(tc.Table.Generated) > 0 {
+			g.note = fmt.Sprintf("%d generated columns are not compared", len(tc.Table.Generated))
+		}
+	}
+	return groups
+}
+
+func tableName(t *stream.Table) string {
+	if t.Namespace == "" {
+		return t.Name.Display()
+	}
+	return t.Namespace.Display() + "." + t.Name.Display()
+}
+
+// measure digests a chunk on the target, or only counts it.
+func measure(ctx context.Context, t Target, e *stream.Entry, c stream.Chunk, byRows bool) (stream.Digest, int64, error) {
+	if counter, ok := t.(Counter); ok && !byRows && !e.Table.LargeObjects {
+		n, err := counter.Count(ctx, e)
+		return stream.Digest{Rows: n}, 0, err
+	}
+	d := stream.NewDigester(c.Format)
+	if err := t.CopyTo(ctx, e, c, d); err != nil {
+		return stream.Digest{}, 0, err
+	}
+	return d.Digest(), d.Bytes(), d.Close()
+}
+
+func (g *group) verdict(byRows bool, res *Result) Table {
+	t := Table{Name: g.name, Source: g.want, Target: g.got, Note: g.note}
+	for _, tc := range g.tables {
+		t.IDs = append(t.IDs, int32(tc.ID))
+	}
+	if g.note != "" {
+		res.Unverified = append(res.Unverified, g.name+": "+g.note)
+	}
+	switch {
+	case len(g.gone) > 0:
+		t.Verdict = Missing
+		res.Mismatches = append(res.Mismatches, fmt.Sprintf("table %s is missing on the target", g.gone[0]))
+	case g.want.Rows != g.got.Rows:
+		t.Verdict = Different
+		res.Mismatches = append(res.Mismatches, fmt.Sprintf("table %s has %d rows instead of %d", g.name, g.got.Rows, g.want.Rows))
+	case !byRows:
+		t.Verdict = Counted
+	case g.want != g.got:
+		t.Verdict = Different
+		res.Mismatches = append(res.Mismatches, fmt.Sprintf("table %s has %d rows, as it should, but not the same ones", g.name, g.got.Rows))
+	default:
+		t.Verdict = Equal
+	}
+	return t
+}
