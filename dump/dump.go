@@ -213,3 +213,17 @@ func (c *counter) flush() {
 func (c *counter) takeBack() {
 	c.observe.Send(stream.Event{Kind: stream.EventRows, Side: "dump", Entry: c.entry, Bytes: -c.sent})
 }
+
+// Measure digests the snapshot without writing an archive.
+func Measure(ctx context.Context, snap Snapshot, o Options) (*stream.Contents, error) {
+	return Run(ctx, snap, stream.NewWriter(discard{}, true, stream.None), o)
+}
+
+// discard is a store that keeps nothing.
+type discard struct{ stream.Store }
+
+// Put reads to the end.
+func (discard) Put(_ context.Context, _ string, r io.Reader) error {
+	_, err := io.Copy(io.Discard, r)
+	return err
+}

@@ -135,8 +135,8 @@ func (p *Postgres) init(ctx context.Context, opts PostgresOptions) error {
 		args = args[:len(args)-1]
 	}
 	cmd := p.user.command(ctx, p.dir, filepath.Join(p.bin, "initdb"), append(args, opts.InitArgs...)...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb of PostgreSQL %d: %w\n%s", p.major, err, tail(string(out)))
+	if out, err := finish(cmd); err != nil {
+		return fmt.Errorf("initdb of PostgreSQL %d: %w\n%s", p.major, err, tail(out))
 	}
 	if err := os.Remove(pwfile); err != nil {
 		return err

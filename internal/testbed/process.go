@@ -90,6 +90,16 @@ func (p *process) run(started chan<- error) {
 	close(p.done)
 }
 
+// finish runs cmd, a program that ends by itself, and returns what it printed. It too
+// ends with this process.
+func finish(cmd *exec.Cmd) (string, error) {
+	runtime.LockOSThread() // see run
+	defer runtime.UnlockOSThread()
+	dieWithParent(cmd.SysProcAttr, syscall.SIGKILL)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
 // alive returns an error once the server has ended.
 func (p *process) alive() error {
 	select {

@@ -33,3 +33,8 @@ func lockFile(path string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// hasXattr reports whether the file system keeps extended attributes for users.
+func hasXattr(path string) bool {
+	return syscall.Setxattr(path, "user.pgmove", []byte("1"), 0) == nil
+}

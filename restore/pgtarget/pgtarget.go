@@ -198,6 +198,11 @@ const occupants = `WITH ext AS (SELECT classid, objid FROM pg_catalog.pg_depend 
 	UNION ALL SELECT 'large object ' || oid FROM pg_catalog.pg_largeobject_metadata
 	LIMIT 1000`
 
+// CheckEmpty refuses a target that holds anything.
+func (t *Target) CheckEmpty(ctx context.Context) error {
+	return pgsession.Explain(t.checkEmpty(ctx, nil), t.conn.Name())
+}
+
 func (t *Target) checkEmpty(ctx context.Context, _ []stream.Entry) error {
 	rows, err := t.control.Rows(ctx, occupants)
 	if err != nil || len(rows) == 0 {
@@ -309,4 +314,5 @@ func (t *Target) checkTablespaces(ctx context.Context, entries []stream.Entry) e
 		WithHint("create them there")
 }
 
+// errFenced: the epoch in the ledger is no longer this run's.
 var errFenced = errors.New("another run has taken over the target")

@@ -31,15 +31,7 @@ func Assemble(schema *TOC, data []Entry, o Options) (*TOC, error) {
 	if !o.Created.IsZero() {
 		t.Created = ClockOf(o.Created)
 	}
-	// pg_restore counts an entry of no section to the section before it. All entries before
-	// the first post-data one are therefore pre-data's, and all that follow it are not.
-	at := len(schema.Entries)
-	for i := range schema.Entries {
-		if schema.Entries[i].Section == PostData {
-			at = i
-			break
-		}
-	}
+	at := schema.postData()
 	t.Entries = make([]Entry, 0, len(schema.Entries)+len(data))
 	t.Entries = append(t.Entries, schema.Entries[:at]...)
 	t.Entries = append(t.Entries, data...)
@@ -121,8 +113,11 @@ func (t *TOC) convert(to Version) error {
 		// The result shares no entry with what t was made of, save strings and slices.
 		for i := range t.Entries {
 			e := &t.Entries[i]
-			if e.Desc == DescBlobMetadata {
+			switch {
+			case e.Desc == DescBlobMetadata:
 				return fmt.Errorf("%w: an archive of version %s with large objects can't be rewritten as %s", ErrVersion, from, to)
+			case e.Relkind == 'p' && e.TableAM != "":
+				return fmt.Errorf("%w: an archive of version %s can't be rewritten as %s: partitioned table %s has an access method", ErrVersion, from, to, e.Tag)
 			}
 			e.Relkind = 0
 		}

@@ -33,8 +33,8 @@ type TableData struct {
 	// Deps are further entries that must come first: the data of other tables that an
 	// extension's configuration table refers to.
 	Deps []int32
-	// Chunks are the files, in any number. The ID of a table's only chunk is not looked at: the
-	// table's data entry stands for it.
+	// Chunks are the files; without any there are no entries. The ID of a table's only chunk
+	// is not looked at: the table's data entry stands for it.
 	Chunks []ChunkFile
 }
 
@@ -70,6 +70,9 @@ func (d *TableData) Entries() []Entry {
 		deps = append(deps, d.Table)
 	}
 	deps = append(deps, d.Deps...)
+	if len(d.Chunks) == 0 {
+		return nil
+	}
 	if len(d.Chunks) == 1 {
 		stock.Deps, stock.File = deps, d.Chunks[0].File
 		return []Entry{stock}

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/pgmove/pgmove/stream"
+	"github.com/pgmove/pgmove/validate"
+)
+
+// Report is what a run did and found. Its JSON form is a file for later: contents
+// holds the digests that validate --digests compares with.
+type Report struct {
+	Command  string    `json:"command"`
+	Tool     string    `json:"tool"`
+	Run      string    `json:"run,omitempty"`
+	Started  time.Time `json:"started"`
+	Ended    time.Time `json:"ended"`
+	Seconds  float64   `json:"seconds"`
+	ExitCode int       `json:"exit_code"`
+	Error    string    `json:"error,omitempty"`
+
+	Tables   []TableReport    `json:"tables"`
+	Sections []SectionReport  `json:"sections"`
+	Rows     int64            `json:"rows"`
+	Bytes    int64            `json:"bytes"`
+	Warnings []string         `json:"warnings,omitempty"`
+	Result   *validate.Result `json:"validation,omitempty"`
+	Contents *stream.Contents `json:"contents,omitempty"`
+
+	jobs     int
+	noSchema bool
+
+	mu       sync.Mutex
+	loadTime map[stream.DumpID]time.Duration
+	loaded   map[stream.DumpID]int64
+	entries  int
+	now      counters
+	phases   map[string]string
+	warned   map[string]bool
+}
+
+// counters is what progress shows.
+type counters struct {
+	bytes, total   int64 // read from the source, and its estimate
+	chunks, of     int   // finished by the last side that handles them
+	rows           int64
+	compared       int64 // bytes read back
+	comparedChunks int
+}
+
+// TableReport is one table's row of the report. Seconds adds up the time of all workers.
+type TableReport struct {
+	Name    string  `json:"name"`
+	Rows    int64   `json:"rows"`
+	Bytes   int64   `json:"bytes"`
+	Seconds float64 `json:"seconds"`
+	Verdict string  `json:"verdict"`
+	Note    string  `json:"note,omitempty"`
+}
+
+// SectionReport says when a side was in a phase.
+type SectionReport struct {
+	Side    string    `json:"side"`
+	Name    string    `json:"name"`
+	Started time.Time `json:"started"`
+	Seconds float64   `json:"seconds"`
+}
+
+func newReport(c *cli.Context) *Report {
+	return &Report{Command: c.Command.Name, Tool: version, Started: time.Now(), jobs: c.Int("jobs"), noSchema: c.Bool("no-schema-check"),
+		loadTime: map[stream.DumpID]time.Duration{}, loaded: map[stream.DumpID]int64{}, phases: map[string]string{}, warned: map[string]bool{}}
+}
+
+// observe takes the events of all sides.
+func (r *Report) observe(e stream.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch e.Kind {
+	case stream.EventPhase:
+		r.endSection(e.Side)
+		r.phases[e.Side] = e.Text
+		r.Sections = append(r.Sections, SectionReport{Side: e.Side, Name: e.Text, Started: time.Now(), Seconds: -1})
+	case stream.EventPlan:
+		r.now.total, r.now.of = e.Bytes, e.Count
+	case stream.EventRows:
+		r.now.bytes += e.Bytes
+	case stream.EventChunk:
+		switch e.Side {
+		case "restore":
+			r.loadTime[e.Entry] += e.Took
+			r.loaded[e.Entry] += e.Rows
+			r.now.rows += e.Rows
+			r.now.chunks++
+			if r.Command == "restore" {
+				r.now.bytes += e.Bytes
+			}
+		case "dump":
+			if r.Command != "run" {
+				r.loadTime[e.Entry] += e.Took
+				r.now.rows += e.Rows
+				r.now.chunks++
+			}
+		case "validate":
+			r.now.compared += e.Bytes
+			r.now.comparedChunks++
+		}
+	case stream.EventEntry:
+		r.entries += e.Count
+	case stream.EventWarning:
+		if !r.warned[e.Text] {
+			r.warned[e.Text] = true
+			r.Warnings = append(r.Warnings, e.Text)
+		}
+	}
+}
+
+// endSection closes a side's last phase. The caller holds r.mu.
+func (r *Report) endSection(side string) {
+	for i := range r.Sections {
+		if s := &r.Sections[i]; (side == "" || s.Side == side) && s.Seconds < 0 {
+			s.Seconds = time.Since(s.Started).Seconds()
+		}
+	}
+}
+
+func (r *Report) setContents(c *stream.Contents) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Contents = c
+	for _, t := range c.Tables {
+		name := t.Table.Name.Display()
+		if t.Table.Namespace != "" {
+			name = t.Table.Namespace.Display() + "." + name
+		}
+		r.Tables = append(r.Tables, TableReport{Name: name, Rows: t.Digest.Rows, Bytes: t.RawBytes,
+			Seconds: r.loadTime[t.ID].Seconds(), Verdict: "unverified"})
+		r.Rows += t.Digest.Rows
+		r.Bytes += t.RawBytes
+	}
+	for _, w := range c.Header.Source.Warnings {
+		if text := w.Display(); !r.warned[text] {
+			r.warned[text] = true
+			r.Warnings = append(r.Warnings, text)
+		}
+	}
+}
+
+func (r *Report) setResult(res *validate.Result) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Result = res
+	byID := map[int32]validate.Table{}
+	for _, t := range res.Tables {
+		for _, id := range t.IDs {
+			byID[id] = t
+		}
+	}
+	for i, t := range r.Contents.Tables {
+		if v, ok := byID[int32(t.ID)]; ok {
+			r.Tables[i].Verdict, r.Tables[i].Note = string(v.Verdict), v.Note
+		}
+	}
+	r.Warnings = append(r.Warnings, res.Warnings...)
+}
+
+func (r *Report) end(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.endSection("")
+	r.Ended = time.Now()
+	r.Seconds = r.Ended.Sub(r.Started).Seconds()
+	r.ExitCode = exitCode(err)
+	if err != nil {
+		r.Error = err.Error()
+	}
+}
+
+// moved reports whether there is anything to tell.
+func (r *Report) moved() bool { return r.Contents != nil }
+
+func (r *Report) write(file string) error {
+	b, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	return writeFile(file, append(b, '\n'))
+}
+
+// shown bounds the table of results; the report's file has all.
+const shown = 40
+
+func (r *Report) print(w io.Writer) {
+	tables := slices.Clone(r.Tables)
+	slices.SortStableFunc(tables, func(a, b TableReport) int {
+		bad := func(t TableReport) int {
+			if t.Verdict == string(validate.Different) || t.Verdict == string(validate.Missing) {
+				return 0
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(bad(a), bad(b)), cmp.Compare(b.Bytes, a.Bytes))
+	})
+	var rows [][]string
+	var restRows, restBytes int64
+	for i, t := range tables {
+		if i >= shown {
+			restRows, restBytes = restRows+t.Rows, restBytes+t.Bytes
+			continue
+		}
+		rows = append(rows, []string{t.Name, fmt.Sprint(t.Rows), sizeText(t.Bytes), seconds(t.Seconds), t.Verdict})
+	}
+	if n := len(tables) - shown; n > 0 {
+		rows = append(rows, []string{fmt.Sprintf("… %d more tables", n), fmt.Sprint(restRows), sizeText(restBytes), "", ""})
+	}
+	rows = append(rows, []string{fmt.Sprintf("total (%d)", len(tables)), fmt.Sprint(r.Rows), sizeText(r.Bytes), seconds(r.Seconds), r.verdict()})
+	printTable(w, []string{"table", "rows", "bytes", "time", "verdict"}, rows)
+	fmt.Fprintln(w)
+	rows = nil
+	for _, s := range r.Sections {
+		rows = append(rows, []string{s.Side, s.Name, seconds(s.Started.Sub(r.Started).Seconds()), seconds(s.Seconds)})
+	}
+	printTable(w, []string{"side", "section", "from", "time"}, rows)
+	if r.Result != nil {
+		fmt.Fprintf(w, "\nvalidated: %d tables, %d sequences, %d schema entries compared\n", len(r.Result.Tables), r.Result.Sequences, r.Result.Schema)
+		for _, u := range r.Result.Unverified {
+			fmt.Fprintf(w, "unverified: %s\n", u)
+		}
+	}
+	for i, t := range r.Warnings {
+		if i == shown {
+			fmt.Fprintf(w, "… and %d more warnings\n", len(r.Warnings)-i)
+			break
+		}
+		fmt.Fprintf(w, "warning: %s\n", t)
+	}
+}
+
+// verdict is the whole run's.
+func (r *Report) verdict() string {
+	switch {
+	case r.ExitCode == 30:
+		return "different"
+	case r.ExitCode != 0:
+		return "failed"
+	case r.Result == nil:
+		return "unverified"
+	case r.Result.Level == validate.Count:
+		return "counted"
+	}
+	return "equal"
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pgmove/pgmove/dump"
+	"github.com/pgmove/pgmove/dump/pgsource"
+	"github.com/pgmove/pgmove/restore"
+	"github.com/pgmove/pgmove/restore/pgtarget"
+	"github.com/pgmove/pgmove/stream"
+	"github.com/pgmove/pgmove/stream/pipestore"
+	"github.com/pgmove/pgmove/stream/watch"
+	"github.com/pgmove/pgmove/validate"
+)
+
+func newRunCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "run",
+		Usage: "move a database: dump and restore at the same time, then validate",
+		Flags: join([]cli.Flag{sourceFlag(), targetFlag(),
+			&cli.StringFlag{Name: "via", Usage: "keep the archive at `LOCATION` (file:///folder or s3://bucket/prefix) on the way; without it rows pass through memory"},
+			jobsFlag(), reportFlag(), compressFlag(), toolFlag()}, validateFlags(), ownerFlags(), dumpFlags(), restoreFlags(), s3Flags()),
+		Action: func(c *cli.Context) error { return session(c, runRun) },
+	}
+}
+
+// runRun is dump and restore over one archive, then validate.
+func runRun(ctx context.Context, c *cli.Context, rep *Report) error {
+	from, err := connFlag(c, "source")
+	if err != nil {
+		return err
+	}
+	to, err := connFlag(c, "target")
+	if err != nil {
+		return err
+	}
+	level, err := validate.ParseLevel(c.String("validate"))
+	if err != nil {
+		return err
+	}
+	goOn, err := onError(c)
+	if err != nil {
+		return err
+	}
+	store, live, err := openVia(ctx, c)
+	if err != nil {
+		return err
+	}
+	src, err := openSource(ctx, c, from, rep.observe)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	tgt, err := openTarget(ctx, c, to, rep.observe)
+	if err != nil {
+		return err
+	}
+	defer tgt.Close()
+	if err := tgt.CheckEmpty(ctx); err != nil {
+		return err
+	}
+	var compared *pgsource.Source
+	if level != validate.None {
+		// Opened now: what would stop the validation is told before the move.
+		if compared, err = openCompared(ctx, c, to, src.Facts(), rep.observe); err != nil {
+			return err
+		}
+		defer compared.Close()
+	}
+	contents, err := move(ctx, c, src, tgt, store, live, goOn, rep)
+	if err != nil {
+		return err
+	}
+	return finish(ctx, c, level, contents, compared, tgt, rep)
+}
+
+// following is a store that writer and reader share in this process.
+type following interface {
+	stream.Store
+	stream.Announcer
+	CloseWithError(error)
+}
+
+func openVia(ctx context.Context, c *cli.Context) (following, bool, error) {
+	if c.String("via") == "" {
+		return pipestore.New(), true, nil
+	}
+	if _, err := compression(c); err != nil {
+		return nil, false, err
+	}
+	loc, err := parseLocation("via", c.String("via"))
+	if err != nil {
+		return nil, false, err
+	}
+	s, err := loc.open(ctx, c, true)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := stream.Empty(ctx, s, loc.text); err != nil {
+		return nil, false, err
+	}
+	return watch.New(s), false, nil
+}
+
+func move(ctx context.Context, c *cli.Context, src *pgsource.Source, tgt *pgtarget.Target, store following, live, goOn bool, rep *Report) (*stream.Contents, error) {
+	z, err := compression(c)
+	if err != nil {
+		return nil, err
+	}
+	rep.Run = newRunID()
+	w := stream.NewWriter(store, live, z)
+	var contents *stream.Contents
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		contents, err = dump.Run(ctx, src, w, dump.Options{Jobs: c.Int("jobs"), Run: rep.Run, Tool: version, Observe: rep.observe})
+		if err != nil {
+			store.CloseWithError(err)
+		}
+		return err
+	})
+	g.Go(func() error {
+		err := restore.Run(ctx, stream.Follow(store, store), tgt, restore.Options{Jobs: c.Int("jobs"), Continue: goOn, Observe: rep.observe})
+		if err != nil {
+			store.CloseWithError(err)
+		}
+		return err
+	})
+	err = g.Wait()
+	return contents, err
+}
+
+// finish validates, and drops the ledger when all is equal.
+func finish(ctx context.Context, _ *cli.Context, level validate.Level, contents *stream.Contents, compared *pgsource.Source, tgt *pgtarget.Target, rep *Report) error {
+	rep.setContents(contents)
+	if level != validate.None {
+		if err := compare(ctx, level, contents, compared, rep); err != nil {
+			return err
+		}
+	}
+	return tgt.Finish(ctx)
+}
+
+// compare validates an open target and puts the result into the report.
+func compare(ctx context.Context, level validate.Level, contents *stream.Contents, target *pgsource.Source, rep *Report) error {
+	res, err := validate.Run(ctx, contents, target, validate.Options{Level: level, Jobs: rep.jobs, NoSchema: rep.noSchema, Observe: rep.observe})
+	if err != nil {
+		return err
+	}
+	rep.setResult(res)
+	return res.Err()
+}
+
+// newRunID makes a UUID of version 4.
+func newRunID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

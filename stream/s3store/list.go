@@ -1,0 +1,65 @@
+package s3store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/pgmove/pgmove/stream"
+)
+
+// List returns the objects whose keys begin with prefix, sorted by key. Objects in the bucket
+// whose names are no keys are not listed.
+func (s *Store) List(ctx context.Context, prefix string) ([]stream.ObjectInfo, error) {
+	if err := stream.CheckKey(prefix + "x"); err != nil {
+		return nil, fmt.Errorf("listing a prefix: %w", err)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var found []stream.ObjectInfo
+	pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{
+		Bucket:              aws.String(s.opts.Bucket),
+		Prefix:              s.object(prefix),
+		ExpectedBucketOwner: s.owner,
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, s.fail(ctx, "listing", prefix, err)
+		}
+		for _, o := range page.Contents {
+			key, ok := strings.CutPrefix(aws.ToString(o.Key), s.base())
+			if !ok || !strings.HasPrefix(key, prefix) || stream.CheckKey(key) != nil {
+				continue
+			}
+			found = append(found, stream.ObjectInfo{Key: key, Size: aws.ToInt64(o.Size)})
+		}
+	}
+	// Not every server sorts, and directory buckets don't.
+	slices.SortFunc(found, func(a, b stream.ObjectInfo) int { return strings.Compare(a.Key, b.Key) })
+	return found, nil
+}
+
+// Delete removes the object under key; that it isn't there is no error.
+func (s *Store) Delete(ctx context.Context, key string) error {
+	if err := stream.CheckKey(key); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{
+		Bucket:              aws.String(s.opts.Bucket),
+		Key:                 s.object(key),
+		ExpectedBucketOwner: s.owner,
+	})
+	if err != nil && !missing(err) {
+		return s.fail(ctx, "deleting", key, err)
+	}
+	return nil
+}

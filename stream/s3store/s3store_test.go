@@ -1,0 +1,240 @@
+package s3store_test
+
+import (
+	"bytes"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/pgmove/pgmove/stream"
+	"github.com/pgmove/pgmove/stream/s3store"
+	"github.com/pgmove/pgmove/stream/storetest"
+	"github.com/pgmove/pgmove/stream/watch"
+)
+
+func TestConformance(t *testing.T) {
+	for _, prefix := range []string{"some/prefix", ""} {
+		t.Run("prefix="+prefix, func(t *testing.T) {
+			in := make(map[stream.Store]string)
+			storetest.Exercise(t, func(t *testing.T) stream.Store {
+				var bucket string
+				s := open(t, func(o *s3store.Options) { bucket, o.Prefix = o.Bucket, prefix })
+				in[s] = bucket
+				return s
+			}, storetest.Residue(func(t *testing.T, s stream.Store) []string { return uploads(t, in[s]) }))
+		})
+	}
+}
+
+func TestConformanceWatched(t *testing.T) {
+	storetest.Exercise(t, func(t *testing.T) stream.Store { return watch.New(open(t)) },
+		storetest.Awaits(), storetest.Keys(50))
+}
+
+// TestDefaultClient runs the client that is made without Options.Client.
+func TestDefaultClient(t *testing.T) {
+	s := open(t, func(o *s3store.Options) { o.Client = nil })
+	body := bytes.Repeat([]byte("0123456789"), 1<<20)
+	if err := s.Put(t.Context(), "k", bytes.NewReader(body)); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, s, "k"); got != string(body) {
+		t.Errorf("%d bytes came back changed", len(got))
+	}
+}
+
+func TestOpenFailures(t *testing.T) {
+	bucket := newBucket(t)
+	closed := closedPort(t)
+	for name, c := range map[string]struct {
+		change func(*s3store.Options)
+		env    map[string]string
+		kind   stream.Kind
+		want   string
+	}{
+		"missing bucket": {
+			change: func(o *s3store.Options) { o.Bucket = "not-there" },
+			kind:   stream.Preflight, want: "s3://not-there: no such bucket",
+		},
+		"unknown key": {
+			env:  map[string]string{"AWS_ACCESS_KEY_ID": "AKIAUNKNOWN"},
+			kind: stream.Denied, want: "access is denied",
+		},
+		"wrong secret": {
+			env:  map[string]string{"AWS_SECRET_ACCESS_KEY": "canary-secret"},
+			kind: stream.Denied, want: "access is denied",
+		},
+		"no credentials": {
+			env:  map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
+			kind: stream.Denied, want: "no AWS credentials",
+		},
+		"nobody there": {
+			change: func(o *s3store.Options) { o.Endpoint = "http://" + closed },
+			kind:   stream.Outage, want: "connection refused",
+		},
+		"unknown profile": {
+			change: func(o *s3store.Options) { o.Profile = "nobody" },
+			kind:   stream.Usage, want: "nobody",
+		},
+		"password in the endpoint": {
+			change: func(o *s3store.Options) { o.Endpoint = "https://user:canary-secret@host" },
+			kind:   stream.Usage, want: "endpoint",
+		},
+		"password in the environment's endpoint": {
+			env:  map[string]string{"AWS_ENDPOINT_URL_S3": "https://user:canary-secret@host"},
+			kind: stream.Usage, want: "endpoint",
+		},
+		"bucket's name": {
+			change: func(o *s3store.Options) { o.Bucket = "../etc" },
+			kind:   stream.Usage, want: "bucket",
+		},
+		"prefix": {
+			change: func(o *s3store.Options) { o.Prefix = "a/../b" },
+			kind:   stream.Usage, want: "prefix",
+		},
+		"part size": {
+			change: func(o *s3store.Options) { o.PartSize = 1000 },
+			kind:   stream.Usage, want: "part size",
+		},
+		"concurrency": {
+			change: func(o *s3store.Options) { o.Concurrency = -1 },
+			kind:   stream.Usage, want: "out of bounds",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for k, v := range c.env {
+				t.Setenv(k, v)
+			}
+			opts := s3store.Options{Bucket: bucket, PathStyle: true}
+			if c.change != nil {
+				c.change(&opts)
+			}
+			start := time.Now()
+			_, err := s3store.Open(t.Context(), opts)
+			if err == nil {
+				t.Fatal("Open succeeded")
+			}
+			if d := time.Since(start); d > 12*time.Second || c.kind != stream.Outage && d > 5*time.Second {
+				t.Errorf("it took %v", d)
+			}
+			if stream.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("kind %v: %v; want kind %v and %q", stream.KindOf(err), err, c.kind, c.want)
+			}
+			for _, secret := range []string{"canary-secret", server.SecretKey()} {
+				if strings.Contains(err.Error(), secret) {
+					t.Errorf("a secret in %v", err)
+				}
+			}
+		})
+	}
+}
+
+// closedPort returns an address where nobody listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // nothing was done with it
+	return l.Addr().String()
+}
+
+// TestSilentServer: a server that takes connections and says nothing is an outage within ten
+// seconds.
+func TestSilentServer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // nothing was done with it
+	start := time.Now()
+	_, err = s3store.Open(t.Context(), s3store.Options{Bucket: "bucket", Endpoint: "http://" + l.Addr().String(), PathStyle: true})
+	if stream.KindOf(err) != stream.Outage || time.Since(start) > 12*time.Second {
+		t.Errorf("after %v: %v", time.Since(start), err)
+	}
+}
+
+// TestRegion: the region is asked of the bucket where no configuration tells it, on AWS.
+func TestRegion(t *testing.T) {
+	for _, v := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"} {
+		t.Setenv(v, "")
+	}
+	var hosts []string
+	answer := func(r *http.Request) (*http.Response, error) {
+		hosts = append(hosts, r.Host)
+		resp := &http.Response{StatusCode: http.StatusMovedPermanently, Header: http.Header{}, Body: http.NoBody, Request: r}
+		resp.Header.Set("X-Amz-Bucket-Region", "eu-central-1")
+		if strings.Contains(r.Header.Get("Authorization"), "/eu-central-1/") {
+			resp.StatusCode = http.StatusOK
+		}
+		return resp, nil
+	}
+	_, err := s3store.Open(t.Context(), s3store.Options{Bucket: "bucket", Client: &http.Client{Transport: trip(answer)}})
+	if err != nil || len(hosts) != 2 || hosts[1] != "bucket.s3.eu-central-1.amazonaws.com" {
+		t.Errorf("asked %q: %v", hosts, err)
+	}
+}
+
+func TestParseLocation(t *testing.T) {
+	for location, want := range map[string][2]string{
+		"s3://bucket":            {"bucket", ""},
+		"s3://bucket/":           {"bucket", ""},
+		"s3://my.bucket-1/a":     {"my.bucket-1", "a"},
+		"s3://bucket/a/b.c_D/":   {"bucket", "a/b.c_D"},
+		"s3://bucket/2024-11-21": {"bucket", "2024-11-21"},
+	} {
+		bucket, prefix, err := s3store.ParseLocation(location)
+		if err != nil || bucket != want[0] || prefix != want[1] {
+			t.Errorf("ParseLocation(%q) = %q, %q, %v", location, bucket, prefix, err)
+		}
+	}
+	for _, location := range []string{
+		"", "bucket", "s3:bucket", "s3:/bucket", "S3://bucket", "https://bucket", "s3://", "s3:///a", "s3://a", "s3://Bucket/a",
+		"s3://bucket//a", "s3://bucket/a//b", "s3://bucket/a//", "s3://bucket/../a", "s3://bucket/./a", "s3://bucket/a b", "s3://bucket/a?b=c",
+		"s3://bucket/a#b", "s3://key:secret@bucket/a", "s3://bucket\n/a", "s3://-bucket/a", "s3://buc..ket/a", "s3://" + strings.Repeat("b", 64),
+	} {
+		if bucket, prefix, err := s3store.ParseLocation(location); stream.KindOf(err) != stream.Usage {
+			t.Errorf("ParseLocation(%q) = %q, %q, %v, want an error of usage", location, bucket, prefix, err)
+		}
+	}
+}
+
+// TestForeignObjects: others' objects in the bucket are not listed, nor those of a longer prefix.
+func TestForeignObjects(t *testing.T) {
+	var bucket string
+	s := open(t, func(o *s3store.Options) { bucket, o.Prefix = o.Bucket, "p" })
+	for _, key := range []string{"p/mine", "p2/other", "other", "p/a b", "p/~x", "p/ü"} {
+		_, err := raw().PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: aws.String(key), Body: strings.NewReader("x")})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := s.List(t.Context(), "")
+	if err != nil || len(found) != 1 || found[0] != (stream.ObjectInfo{Key: "mine", Size: 1}) {
+		t.Errorf("List = %v, %v", found, err)
+	}
+}
+
+func TestSweep(t *testing.T) {
+	var bucket string
+	s := open(t, func(o *s3store.Options) { bucket, o.Prefix = o.Bucket, "p" })
+	for _, key := range []string{"p/a", "p/b", "p/b", "p2/c"} {
+		if _, err := raw().CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: &bucket, Key: aws.String(key)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []int{3, 0} {
+		if n, err := s.Sweep(t.Context()); n != want || err != nil {
+			t.Errorf("Sweep = %d, %v, want %d", n, err, want)
+		}
+	}
+	if left := uploads(t, bucket); len(left) != 1 || left[0] != "p2/c" {
+		t.Errorf("after the sweep there are %q", left)
+	}
+}
