@@ -249,6 +249,10 @@ func TestConvert(t *testing.T) {
 	if _, err := Assemble(schema, nil, Options{Version: V1_13}); !errors.Is(err, ErrVersion) {
 		t.Error(err)
 	}
+	schema.Entries[9].Relkind, schema.Entries[9].TableAM = 'p', "columnar"
+	if _, err := Assemble(schema, nil, Options{Version: V1_15}); !errors.Is(err, ErrVersion) {
+		t.Errorf("a partitioned table's access method was lost: %v", err)
+	}
 }
 
 func TestCheckFile(t *testing.T) {

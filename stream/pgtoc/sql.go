@@ -49,10 +49,11 @@ func qualified(namespace, tag string) string {
 
 // RenameDatabase replaces the name after each keyword DATABASE in SQL that pg_dump
 // wrote for a database (its properties, comment and privileges). Strings, quoted
-// names and comments that hold the word are left alone.
+// names and comments that hold the word are left alone, and so is a role of that name: pg_dump
+// doesn't quote it, and only after ALTER, ON and IN is the word the keyword.
 func RenameDatabase(sql, name string) (string, error) {
 	var b strings.Builder
-	expect := false
+	expect, keyword := false, false
 	for i := 0; i < len(sql); {
 		n, word := token(sql[i:])
 		if n == 0 {
@@ -65,8 +66,11 @@ func RenameDatabase(sql, name string) (string, error) {
 			b.WriteString(ident(name))
 			expect = false
 			continue
-		case word && strings.EqualFold(t, "DATABASE"):
-			expect = true
+		case word:
+			expect = keyword && strings.EqualFold(t, "DATABASE")
+			keyword = strings.EqualFold(t, "ALTER") || strings.EqualFold(t, "ON") || strings.EqualFold(t, "IN")
+		case strings.TrimSpace(t) != "":
+			keyword = false
 		}
 		b.WriteString(t)
 	}

@@ -13,6 +13,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/pgmove/pgmove/stream"
 )
@@ -28,47 +29,50 @@ const (
 	backoff  = 10 * time.Second
 )
 
-// connect makes a client, and asks the bucket whether it is there.
-func connect(ctx context.Context, opts Options) (*s3.Client, error) {
+// connect makes a client, and asks the bucket whether it is there. It returns the client and a
+// function that closes its idle connections.
+func connect(ctx context.Context, opts Options) (*s3.Client, func(), error) {
 	short, cancel := context.WithTimeout(ctx, reach)
 	defer cancel()
 	cfg, err := load(short, opts)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
-		o.UsePathStyle = opts.PathStyle
-		if opts.Endpoint != "" {
-			o.BaseEndpoint = aws.String(opts.Endpoint)
-		}
-		if o.Region == "" {
-			o.Region = "us-east-1"
-		}
-	})
-	o := client.Options()
-	if err := checkEndpoint(aws.ToString(o.BaseEndpoint)); err != nil {
-		return nil, err
-	}
-	// Asked for apart, so that missing credentials are told from a server that refuses them.
-	if _, err := cfg.Credentials.Retrieve(short); err != nil {
-		return nil, credentialsFailure(ctx, err)
+	client, idle := newClient(cfg, opts)
+	if err := checkClient(ctx, short, client); err != nil {
+		idle()
+		return nil, nil, err
 	}
 	region, err := reachBucket(ctx, short, client, opts)
-	if err == nil || region == "" || region == o.Region || o.BaseEndpoint != nil {
-		return client, err
+	if o := client.Options(); err != nil && region != "" && region != o.Region && o.BaseEndpoint == nil {
+		client = s3.New(o, func(o *s3.Options) { o.Region = region })
+		_, err = reachBucket(ctx, short, client, opts)
 	}
-	client = s3.New(o, func(o *s3.Options) { o.Region = region })
-	_, err = reachBucket(ctx, short, client, opts)
-	return client, err
+	if err != nil {
+		idle()
+		return nil, nil, err
+	}
+	return client, idle, nil
 }
 
-func load(ctx context.Context, opts Options) (aws.Config, error) {
-	var client config.HTTPClient = newClient(silence)
-	if opts.Client != nil {
-		client = opts.Client
+// checkClient checks what can be checked without the server: the endpoint, and that there are
+// credentials, so that their lack is told from a server that refuses them.
+func checkClient(ctx, short context.Context, client *s3.Client) error {
+	o := client.Options()
+	if err := checkEndpoint(aws.ToString(o.BaseEndpoint)); err != nil {
+		return err
 	}
+	if _, err := o.Credentials.Retrieve(short); err != nil {
+		return credentialsFailure(ctx, err)
+	}
+	return nil
+}
+
+// load reads the SDK's configuration.
+func load(ctx context.Context, opts Options) (aws.Config, error) {
 	options := []func(*config.LoadOptions) error{
-		config.WithHTTPClient(client),
+		config.WithHTTPClient(newHTTPClient(silence)),
+		config.WithLogger(logging.Nop{}),
 		config.WithRetryer(func() aws.Retryer {
 			return retry.NewStandard(func(o *retry.StandardOptions) {
 				o.MaxAttempts = attempts
@@ -89,6 +93,40 @@ func load(ctx context.Context, opts Options) (aws.Config, error) {
 	return cfg, nil
 }
 
+// newClient makes the client and the function that closes its idle connections.
+func newClient(cfg aws.Config, opts Options) (*s3.Client, func()) {
+	// Loading has added the certificates of AWS_CA_BUNDLE. Frozen, the client is one
+	// whose connections can be closed.
+	if c, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok {
+		cfg.HTTPClient = c.Freeze()
+	}
+	idle := func() {}
+	if c, ok := cfg.HTTPClient.(interface{ CloseIdleConnections() }); ok {
+		idle = c.CloseIdleConnections
+	}
+	if opts.Transport != nil {
+		cfg.HTTPClient = &http.Client{
+			Transport:     opts.Transport(doer{cfg.HTTPClient}),
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+	}
+	return s3.NewFromConfig(cfg, func(o *s3.Options) {
+		o.UsePathStyle = opts.PathStyle
+		o.DisableLogOutputChecksumValidationSkipped = true
+		if opts.Endpoint != "" {
+			o.BaseEndpoint = aws.String(opts.Endpoint)
+		}
+		if o.Region == "" {
+			o.Region = "us-east-1"
+		}
+	}), idle
+}
+
+// doer is an HTTP client as a transport.
+type doer struct{ client aws.HTTPClient }
+
+func (d doer) RoundTrip(r *http.Request) (*http.Response, error) { return d.client.Do(r) }
+
 // credentialsFailure classifies what the SDK says when it finds no credentials.
 func credentialsFailure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
@@ -105,22 +143,28 @@ func credentialsFailure(ctx context.Context, err error) error {
 
 // reachBucket asks for the bucket until it answers, short ends or the answer is final. It returns the
 // region that the bucket says it is in, "" where it doesn't.
+//
+// It lists an object instead of asking for the bucket's head: an answer to HEAD has no body to say what
+// is wrong, and a policy that allows listing below the prefix alone refuses it.
 func reachBucket(ctx, short context.Context, client *s3.Client, opts Options) (region string, err error) {
-	in := &s3.HeadBucketInput{Bucket: aws.String(opts.Bucket)}
+	in := &s3.ListObjectsV2Input{Bucket: aws.String(opts.Bucket), MaxKeys: aws.Int32(1)}
+	if opts.Prefix != "" {
+		in.Prefix = aws.String(opts.Prefix + "/")
+	}
 	if opts.Owner != "" {
 		in.ExpectedBucketOwner = aws.String(opts.Owner)
 	}
 	// The SDK's own retries would hide, behind the end of short, why it could not be reached.
 	once := func(o *s3.Options) { o.Retryer = aws.NopRetryer{} }
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		out, err := client.HeadBucket(short, in, once)
+		_, err := client.ListObjectsV2(short, in, once)
 		if err == nil {
-			return aws.ToString(out.BucketRegion), nil
+			return "", nil
 		}
 		if ctx.Err() != nil {
 			return "", ctx.Err()
 		}
-		failure := bucketFailure(opts.Bucket, err)
+		failure := bucketFailure(opts, err)
 		var answer *awshttp.ResponseError
 		if errors.As(err, &answer) && answer.HTTPResponse() != nil {
 			region = answer.HTTPResponse().Header.Get("X-Amz-Bucket-Region")
@@ -136,27 +180,24 @@ func reachBucket(ctx, short context.Context, client *s3.Client, opts Options) (r
 	}
 }
 
-// bucketFailure says what is wrong with the bucket. HEAD's answers have no body, so the
-// status is all there is.
-func bucketFailure(bucket string, err error) *stream.Failure {
+// bucketFailure says what is wrong with the bucket.
+func bucketFailure(opts Options, err error) *stream.Failure {
 	kind, msg := classify(err)
 	hint := ""
-	switch status(err) {
-	case http.StatusNotFound:
+	switch {
+	case kind == stream.Preflight || missing(err):
 		kind, msg, hint = stream.Preflight, "no such bucket", "create it first: pgmove creates no buckets"
-	case http.StatusMovedPermanently, http.StatusBadRequest:
-		// AWS answers 400 to a signature for another region.
-		kind, msg, hint = stream.Usage, "the request was refused, perhaps because the bucket is in another region",
-			"set the region"
-	case http.StatusForbidden:
-		msg, hint = "access is denied", "check the credentials, their expiry, and s3:ListBucket on the bucket"
+	case kind == stream.Usage:
+		hint = "set the region"
+	case kind == stream.Denied:
+		hint = "check the credentials and their s3:ListBucket, s3:GetObject, s3:PutObject and s3:AbortMultipartUpload on the bucket"
 	}
-	return &stream.Failure{Kind: kind, Object: "s3://" + bucket, Msg: msg, Hint: hint, Err: err}
+	return &stream.Failure{Kind: kind, Object: "s3://" + opts.Bucket, Msg: msg, Hint: hint, Err: err}
 }
 
-// newClient returns an HTTP client that gives up connections on which nothing
+// newHTTPClient returns an HTTP client that gives up connections on which nothing
 // moved for limit.
-func newClient(limit time.Duration) *awshttp.BuildableClient {
+func newHTTPClient(limit time.Duration) *awshttp.BuildableClient {
 	dialer := &net.Dialer{Timeout: reach, KeepAlive: 30 * time.Second}
 	// The SDK's own read timeout is off: it ends an upload that takes longer than it.
 	return awshttp.NewBuildableClient().WithReadTimeout(0).WithTransportOptions(func(t *http.Transport) {

@@ -31,6 +31,8 @@ var codes = map[string]struct {
 	"ExpiredTokenException":        {stream.Denied, "the credentials have expired"},
 	"InvalidToken":                 {stream.Denied, "the credentials are not valid"},
 	"RequestTimeTooSkewed":         {stream.Denied, "this machine's clock is not the server's"},
+	"PermanentRedirect":            {stream.Usage, "the bucket is in another region"},
+	"AuthorizationHeaderMalformed": {stream.Usage, "the bucket is in another region"},
 	"KMS.DisabledException":        {stream.Denied, "the encryption key is disabled"},
 	"KMS.NotFoundException":        {stream.Denied, "no such encryption key"},
 	"KMS.KMSInvalidStateException": {stream.Denied, "the encryption key can't be used"},
@@ -69,6 +71,8 @@ func classify(err error) (stream.Kind, string) {
 		return stream.Denied, "access is denied"
 	case st >= 500 || st == http.StatusTooManyRequests || st == http.StatusRequestTimeout:
 		return stream.Outage, "the server failed"
+	case st == http.StatusMovedPermanently || st == http.StatusTemporaryRedirect:
+		return stream.Usage, "the bucket is in another region"
 	case st >= 300:
 		return stream.Failed, "the server refuses the request"
 	}

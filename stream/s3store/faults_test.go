@@ -38,6 +38,12 @@ func (f *fault) RoundTrip(r *http.Request) (*http.Response, error) {
 	return do(r, f.next)
 }
 
+// wrap is for Options.Transport.
+func (f *fault) wrap(next http.RoundTripper) http.RoundTripper {
+	f.next = next
+	return f
+}
+
 func (f *fault) set(do func(r *http.Request, next http.RoundTripper) (*http.Response, error)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -50,8 +56,7 @@ func openFaulty(t *testing.T) (s *s3store.Store, f *fault, bucket string) {
 	f = &fault{}
 	s = open(t, func(o *s3store.Options) {
 		bucket = o.Bucket
-		f.next = o.Client.Transport
-		o.Client.Transport = f
+		o.Transport = f.wrap
 	})
 	return s, f, bucket
 }
@@ -406,8 +411,7 @@ func TestHeaders(t *testing.T) {
 	f := &fault{}
 	s := open(t, func(o *s3store.Options) {
 		o.KMSKey = "alias/archive"
-		f.next = o.Client.Transport
-		o.Client.Transport = f
+		o.Transport = f.wrap
 	})
 	seen := map[string]http.Header{}
 	var mu sync.Mutex
@@ -443,8 +447,7 @@ func TestUploadsBound(t *testing.T) {
 	f := &fault{}
 	s := open(t, func(o *s3store.Options) {
 		o.Uploads = 2
-		f.next = o.Client.Transport
-		o.Client.Transport = f
+		o.Transport = f.wrap
 	})
 	var mu sync.Mutex
 	now, most := 0, 0

@@ -38,7 +38,6 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() {
-		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 		if err = errors.Join(err, server.Close()); err == nil {
 			err = goleak.Find()
 		}
@@ -67,12 +66,7 @@ func newBucket(t *testing.T) string {
 // open opens a store in a new bucket; small parts, so that tests need few bytes.
 func open(t *testing.T, change ...func(*s3store.Options)) *s3store.Store {
 	t.Helper()
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	t.Cleanup(transport.CloseIdleConnections)
-	opts := s3store.Options{
-		Bucket: newBucket(t), Prefix: "some/prefix", PathStyle: true, PartSize: 5 << 20,
-		Client: &http.Client{Transport: transport},
-	}
+	opts := s3store.Options{Bucket: newBucket(t), Prefix: "some/prefix", PathStyle: true, PartSize: 5 << 20}
 	for _, c := range change {
 		c(&opts)
 	}
@@ -80,12 +74,18 @@ func open(t *testing.T, change ...func(*s3store.Options)) *s3store.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return s
 }
 
-// raw is a client of the tests' own.
+// raw is a client of the tests' own, without connections that stay open.
 func raw() *s3.Client {
 	return s3.New(s3.Options{
+		HTTPClient: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
 		Region: server.Region(), BaseEndpoint: aws.String(server.Endpoint()), UsePathStyle: true,
 		Credentials: credentials.NewStaticCredentialsProvider(server.AccessKey(), server.SecretKey(), ""),
 	})

@@ -65,9 +65,8 @@ type Options struct {
 	// wait. DefaultUploads by default. Each takes (Concurrency + 2) × PartSize of memory, and
 	// every Put while it is small up to one PartSize.
 	Uploads int
-	// Client makes the HTTP requests, for tests; by default one that gives up connections
-	// on which nothing moves.
-	Client *http.Client
+	// Transport, where it isn't nil, wraps what makes the HTTP requests.
+	Transport func(http.RoundTripper) http.RoundTripper
 }
 
 // Store keeps objects in a bucket.
@@ -75,6 +74,7 @@ type Store struct {
 	client   *s3.Client
 	uploader *manager.Uploader //nolint:staticcheck // the stable API; transfermanager is not at 1.0 yet
 	opts     Options
+	idle     func()        // closes idle connections
 	owner    *string       // nil for any
 	large    chan struct{} // a slot for each large upload under way
 	parts    sync.Pool     // *[]byte of PartSize
@@ -90,17 +90,23 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
-	client, err := connect(ctx, opts)
+	client, idle, err := connect(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{client: client, opts: opts, large: make(chan struct{}, opts.Uploads)}
+	s := &Store{client: client, idle: idle, opts: opts, large: make(chan struct{}, opts.Uploads)}
 	if opts.Owner != "" {
 		s.owner = aws.String(opts.Owner)
 	}
 	s.parts.New = func() any { b := make([]byte, opts.PartSize); return &b }
 	s.uploader = newUploader(client, opts)
 	return s, nil
+}
+
+// Close closes idle connections. No other call may follow. It returns nil.
+func (s *Store) Close() error {
+	s.idle()
+	return nil
 }
 
 // check sets the defaults and refuses what makes no sense.
