@@ -169,7 +169,7 @@ func (s *Source) readRoles(ctx context.Context, q *pgsession.Session) error {
 	if err != nil {
 		return err
 	}
-	if len(s.opts.Selection.Schemas)+len(s.opts.Selection.Tables) > 0 {
+	if !s.whole() {
 		return nil // which of them matter is told by the entries' owners
 	}
 	for _, r := range rows {

@@ -71,9 +71,17 @@ func (s *Source) snapshotAndSchema(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.toc, err = s.tool.run(ctx, s, row != nil)
-	if err != nil {
+	if s.toc, err = s.tool.schema(ctx, s, row != nil); err != nil {
 		return err
+	}
+	if s.toc.Version.HasRelkind() && s.whole() {
+		run, err := s.tool.largeObjects(ctx, s)
+		if err != nil {
+			return err
+		}
+		if err := s.toc.AddLargeObjects(run); err != nil {
+			return err
+		}
 	}
 	for i := range s.toc.Entries {
 		// A server can be newer than pg_dump knows, in minor versions too, and print
@@ -87,6 +95,9 @@ func (s *Source) snapshotAndSchema(ctx context.Context) error {
 	return nil
 }
 
+// whole reports whether the dump is of the whole database.
+func (s *Source) whole() bool { return len(s.opts.Selection.Schemas)+len(s.opts.Selection.Tables) == 0 }
+
 // convert turns the table of contents into entries.
 func (s *Source) convert() {
 	sections := s.toc.Sections()
@@ -96,6 +107,7 @@ func (s *Source) convert() {
 			tables[stream.DumpID(s.toc.Entries[i].ID)] = true
 		}
 	}
+	byID := s.toc.Index()
 	s.entries = make([]stream.Entry, 0, len(s.toc.Entries)+len(tables))
 	for i := range s.toc.Entries {
 		t := &s.toc.Entries[i]
@@ -110,6 +122,11 @@ func (s *Source) convert() {
 			Section: stream.PreData, Pass: passOf(t.Desc, t.Tag), Secret: secret(t.Desc)}
 		if sections[i] == pgtoc.PostData {
 			e.Section = stream.PostData
+		}
+		if t.Desc == "ACL" && strings.HasPrefix(t.Tag, "LARGE OBJECTS ") && len(t.Deps) > 0 {
+			if sql, err := pgtoc.LargeObjectsACL(t, byID[t.Deps[0]]); err == nil {
+				e.Defn = stream.Text(sql)
+			}
 		}
 		for _, d := range t.Deps {
 			e.Dependencies = append(e.Dependencies, stream.DumpID(d))

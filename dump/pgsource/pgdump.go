@@ -113,16 +113,11 @@ func (t *tool) staleFor(versionNum int) string {
 // errLockWait means that pg_dump gave up waiting for a lock.
 var errLockWait = errors.New("pg_dump waited too long for a lock")
 
-// run dumps the schema of the snapshot and returns its table of contents.
-func (t *tool) run(ctx context.Context, s *Source, excludeLedger bool) (*pgtoc.TOC, error) {
-	dbname, env := s.conn.ToolArgs()
-	args := []string{"--format=custom", "--section=pre-data", "--section=post-data", "--no-password",
-		"--snapshot=" + s.facts.Snapshot, fmt.Sprintf("--lock-wait-timeout=%d", lockWait.Milliseconds()), "--dbname=" + dbname, "--encoding=" + s.opts.Encoding}
+// schema dumps the schema of the snapshot and returns its table of contents.
+func (t *tool) schema(ctx context.Context, s *Source, excludeLedger bool) (*pgtoc.TOC, error) {
+	args := []string{"--section=pre-data", "--section=post-data"}
 	if excludeLedger {
 		args = append(args, "--exclude-schema="+LedgerSchema)
-	}
-	if t.major >= 18 {
-		args = append(args, "--no-statistics")
 	}
 	for _, p := range s.opts.Selection.Schemas {
 		args = append(args, "--schema="+p)
@@ -130,6 +125,27 @@ func (t *tool) run(ctx context.Context, s *Source, excludeLedger bool) (*pgtoc.T
 	for _, p := range s.opts.Selection.Tables {
 		args = append(args, "--table="+p)
 	}
+	return t.run(ctx, s, args, false)
+}
+
+// largeObjects returns the table of contents of the data section without tables: from
+// version 17 on that is where pg_dump puts what large objects there are. Their content,
+// which would follow, is not read.
+func (t *tool) largeObjects(ctx context.Context, s *Source) (*pgtoc.TOC, error) {
+	return t.run(ctx, s, []string{"--section=data", "--exclude-table-data=*.*"}, true)
+}
+
+// run dumps in the custom format and reads the table of contents that comes first.
+// With head the rest is not awaited.
+func (t *tool) run(ctx context.Context, s *Source, more []string, head bool) (*pgtoc.TOC, error) {
+	dbname, env := s.conn.ToolArgs()
+	args := append([]string{"--format=custom", "--compress=0", "--no-password", "--snapshot=" + s.facts.Snapshot,
+		fmt.Sprintf("--lock-wait-timeout=%d", lockWait.Milliseconds()), "--dbname=" + dbname, "--encoding=" + s.opts.Encoding}, more...)
+	if t.major >= 18 {
+		args = append(args, "--no-statistics")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, t.path, args...)
 	// English messages: what pg_dump says is read here.
 	cmd.Env = append(append(os.Environ(), env...), "LC_ALL=C", "LC_MESSAGES=C", "PGAPPNAME=pgmove")
@@ -143,6 +159,12 @@ func (t *tool) run(ctx context.Context, s *Source, excludeLedger bool) (*pgtoc.T
 		return nil, (&stream.Failure{Kind: stream.Preflight, Object: t.path, Msg: "cannot be run", Err: err})
 	}
 	toc, rerr := pgtoc.Read(out)
+	if head && rerr == nil {
+		cancel() // it ends by that, and its exit code says no more
+		_ = out.Close()
+		_ = cmd.Wait()
+		return toc, nil
+	}
 	werr := cmd.Wait()
 	said := lines(stderr.String())
 	if werr != nil {

@@ -162,7 +162,7 @@ func (s *Source) preflight(ctx context.Context) error {
 		return (&stream.Failure{Kind: stream.Preflight, Object: s.conn.Name(), Msg: "it has a schema named pgmove, which is the name of pgmove's ledger on a target"}).
 			WithHint("rename that schema")
 	}
-	if s.versnum >= 90500 && len(s.opts.Selection.Schemas)+len(s.opts.Selection.Tables) == 0 {
+	if s.versnum >= 90500 && s.whole() {
 		rows, err := co.Rows(ctx, `SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 			WHERE c.relkind IN ('r', 'p') AND c.relrowsecurity AND c.relpersistence <> 't'
 			AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = current_user)

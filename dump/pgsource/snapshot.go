@@ -73,7 +73,7 @@ func (s *Source) tryHold(ctx context.Context) (err error) {
 		names = append(names, "ONLY "+pgsession.Qualified(r[1], r[2]))
 		s.locked[oid(r[0])] = true
 	}
-	if len(denied) > 0 && len(s.opts.Selection.Schemas)+len(s.opts.Selection.Tables) == 0 {
+	if len(denied) > 0 && s.whole() {
 		return (&stream.Failure{Kind: stream.Denied, Object: s.conn.Name(),
 			Msg: fmt.Sprintf("role %s may not read %s", s.conn.User(), nameList(denied))}).
 			WithHint("grant it pg_read_all_data, or SELECT on these tables and USAGE on their schemas")

@@ -260,7 +260,8 @@ client() {
 	mkdir -p "$root/lists/partial" "$root/cache/archives/partial" "$work/debs" "$work/unpacked" "$work/client/bin" "$work/client/lib" "$work/client/programs"
 	: >"$root/status"
 	printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$uri" "$suite" >"$root/sources.list"
-	# apt with a root of its own: it neither sees nor touches what the machine has.
+	# apt with a root of its own: it neither sees nor touches what the machine has, but
+	# keeps to the machine's settings for proxies and credentials.
 	cat >"$root/apt.conf" <<-CONF
 		Dir::State "$root";
 		Dir::State::lists "$root/lists";
@@ -277,20 +278,19 @@ client() {
 		#clear APT::Update::Post-Invoke;
 		#clear APT::Update::Post-Invoke-Success;
 	CONF
-	local -x APT_CONFIG=$root/apt.conf
-	attempt apt-get -qq update >"$work/log" 2>&1 || {
+	local apt=(apt-get -qq -c "$root/apt.conf") # read after the machine's own
+	attempt "${apt[@]}" update >"$work/log" 2>&1 || {
 		printf 'no index of %s: %s' "$suite" "$(grep -m1 '^E:' "$work/log" || echo apt-get update failed)"
 		return 1
 	}
-	# Where the machine may use a proxy, a mirror list or credentials, apt has read them
-	# from the machine's own apt.conf.d. Perl is for scripts that are not used here.
-	names=$(apt-get -qq install --simulate "postgresql-client-$major" 2>"$work/log" |
+	# Perl is for scripts that are not used here.
+	names=$("${apt[@]}" install --simulate "postgresql-client-$major" 2>"$work/log" |
 		awk '$1 == "Inst" { print $2 }' | grep -E "^(lib|zlib1g|postgresql-client-$major$)" | grep -vE '^lib(perl|db5|gdbm)') || {
 		printf '%s has no postgresql-client-%s' "$suite" "$major"
 		return 1
 	}
 	# shellcheck disable=SC2086 # a list of names
-	(cd "$work/debs" && attempt apt-get -qq download $names) >"$work/log" 2>&1 || {
+	(cd "$work/debs" && attempt "${apt[@]}" download $names) >"$work/log" 2>&1 || {
 		printf 'download from %s failed: %s' "$suite" "$(grep -m1 '^E:' "$work/log" || tail -n 1 "$work/log")"
 		return 1
 	}
@@ -340,7 +340,7 @@ install_clients() {
 				rm -rf "$tools/client-$major"
 				mv "$work/client" "$tools/client-$major"
 				if why=$("$tools/client-$major/bin/pg_dump" --version 2>&1); then
-					say "PostgreSQL $major clients from $ID $suite, in a folder of their own (${why#pg_dump })"
+					say "PostgreSQL $major clients from $ID $suite, in a folder of their own: ${why#pg_dump (PostgreSQL) }"
 					continue 2
 				fi
 				rm -rf "$tools/client-$major"

@@ -192,4 +192,3 @@ func MustBeEqual(tb interface {
 		tb.Errorf("source and target differ:\n%s", d)
 	}
 }
-

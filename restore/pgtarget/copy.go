@@ -24,22 +24,19 @@ func (e laterError) Unwrap() error { return e.error }
 // CopyFrom loads a chunk and writes its ledger row in one transaction.
 func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, rows stream.Rows) error {
 	err := t.with(ctx, func(s *pgsession.Session) error {
-		begin := "BEGIN"
+		begin := "BEGIN; "
 		t.needMu.Lock()
 		if t.need[e.ID] {
-			begin += "; SET LOCAL search_path = " + t.path()
+			begin += "SET LOCAL search_path = " + t.path() + "; "
 		}
 		t.needMu.Unlock()
-		if err := s.Do(ctx, begin); err != nil {
-			return err
-		}
 		src := &source{r: rows}
 		var taken int64
 		var err error
 		if c.Format == stream.FormatBlobs {
-			taken, err = loadBlobs(ctx, s, src)
+			taken, err = loadBlobs(ctx, s, begin, src)
 		} else {
-			taken, err = load(ctx, s, e, c, src)
+			taken, err = load(ctx, s, begin, e, c, src)
 		}
 		if err != nil {
 			if src.err != nil {
@@ -51,15 +48,8 @@ func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, 
 		if err != nil {
 			return err
 		}
-		n, err := lastCount(ctx, s, t.take([]string{fmt.Sprintf("(%d, %d, %d::bigint, %s)", c.Table, c.N, rec.Digest.Rows,
-			pgsession.Literal(rec.Digest.String()))}))
-		if err != nil {
-			return err
-		}
-		if n != 1 {
-			return stream.Fail(stream.Busy, "%s", errFenced)
-		}
-		return s.Do(ctx, "COMMIT")
+		return fenced(s.Do(ctx, t.take([]string{fmt.Sprintf("(%d, %d, %d::bigint, %s)", c.Table, c.N, rec.Digest.Rows,
+			pgsession.Literal(rec.Digest.String()))})+"; COMMIT"))
 	})
 	if err == nil {
 		return nil
@@ -110,8 +100,9 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func load(ctx context.Context, s *pgsession.Session, e *stream.Entry, c stream.Chunk, r io.Reader) (int64, error) {
-	sql := strings.TrimRight(string(e.CopyStmt), ";\n ")
+// load sends the statement that opens the transaction and the rows in one go.
+func load(ctx context.Context, s *pgsession.Session, begin string, e *stream.Entry, c stream.Chunk, r io.Reader) (int64, error) {
+	sql := begin + strings.TrimRight(string(e.CopyStmt), ";\n ")
 	if c.Format == stream.FormatBinary {
 		sql += " WITH (FORMAT binary)"
 	}
@@ -121,8 +112,11 @@ func load(ctx context.Context, s *pgsession.Session, e *stream.Entry, c stream.C
 
 // loadBlobs writes the pieces of large objects, several megabytes of statements at a time.
 // The objects themselves are there: pre-data made them.
-func loadBlobs(ctx context.Context, s *pgsession.Session, r io.Reader) (int64, error) {
+func loadBlobs(ctx context.Context, s *pgsession.Session, begin string, r io.Reader) (int64, error) {
 	const batchBytes, batchRows = 4 << 20, 500
+	if err := s.Do(ctx, begin); err != nil {
+		return 0, err
+	}
 	br := stream.NewBlobScanner(r)
 	var n int64
 	for done := false; !done; {

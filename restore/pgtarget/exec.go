@@ -21,6 +21,9 @@ func (t *Target) Exec(ctx context.Context, entries []*stream.Entry) error {
 		return err
 	}
 	e := entries[0]
+	if pgsession.Code(err) == "22012" && t.fencedOff(ctx) {
+		return fenced(err) // and not the entry's own division by zero
+	}
 	switch code := pgsession.Code(err); {
 	case needsPath(code) && t.source.SearchPath != "":
 		// A function that relies on a search_path fails under the empty one. It worked under
@@ -35,6 +38,17 @@ func (t *Target) Exec(ctx context.Context, entries []*stream.Entry) error {
 		return t.with(ctx, func(s *pgsession.Session) error { return t.skip(ctx, s, e) })
 	}
 	return t.explain(e, err)
+}
+
+// fencedOff asks the ledger whether another process has taken the run over.
+func (t *Target) fencedOff(ctx context.Context) bool {
+	mine := true
+	err := t.with(ctx, func(s *pgsession.Session) error {
+		row, err := s.Row(ctx, fmt.Sprintf("SELECT 1 FROM pgmove.run WHERE run = %s AND epoch = %d", pgsession.Literal(t.run), t.epoch))
+		mine = row != nil
+		return err
+	})
+	return err == nil && !mine
 }
 
 // path is the source's search_path with the system's schema before it, so that no
@@ -84,30 +98,8 @@ func (t *Target) apply(ctx context.Context, s *pgsession.Session, entries []*str
 	}
 	q.WriteString(";\n")
 	q.WriteString(t.take(values))
-	q.WriteString(";\n")
-	n, err := lastCount(ctx, s, q.String())
-	if err != nil {
-		return err
-	}
-	if n != int64(len(values)) {
-		return stream.Fail(stream.Busy, "%s", errFenced).Because(fmt.Errorf("%d of %d ledger rows", n, len(values)))
-	}
-	return s.Do(ctx, "COMMIT")
-}
-
-// lastCount runs statements and returns how many rows the last one touched.
-func lastCount(ctx context.Context, s *pgsession.Session, sql string) (int64, error) {
-	mrr := s.Exec(ctx, sql)
-	var n int64
-	for mrr.NextResult() {
-		tag, err := mrr.ResultReader().Close()
-		if err != nil {
-			_ = mrr.Close()
-			return 0, err
-		}
-		n = tag.RowsAffected()
-	}
-	return n, mrr.Close()
+	q.WriteString(";\nCOMMIT")
+	return s.Do(ctx, q.String())
 }
 
 // statements is the SQL that creates an entry's object and gives it its owner.
@@ -125,7 +117,8 @@ func (t *Target) statements(e *stream.Entry) (string, error) {
 	if !strings.HasSuffix(strings.TrimRight(sql, " \n"), ";") && strings.TrimSpace(sql) != "" {
 		sql += ";\n"
 	}
-	if !t.opts.NoOwner {
+	if !t.opts.NoOwner && !(string(e.Owner) == t.conn.User() && strings.HasPrefix(sql, "CREATE ")) {
+		// What this role creates is its own already.
 		sql += pgtoc.OwnerStmt(string(e.Desc), string(e.Namespace), string(e.Tag), string(e.Owner), string(e.DropStmt))
 	}
 	if e.Relkind == 'p' && e.AccessMethod != "" && t.control.VersionNum >= 170000 {

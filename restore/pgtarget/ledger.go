@@ -47,12 +47,22 @@ COMMIT`)
 const entryPart = -1
 
 // take returns the statement that writes ledger rows, each "(id, part, rows,
-// digest)"; fenced off, it writes none. FOR SHARE makes a new owner of the ledger
-// wait for the transactions of the old one.
+// digest)". Where another process has taken the run over it divides by zero, and
+// the transaction with it: so ledger and COMMIT go in one round trip. FOR SHARE
+// makes that other process wait for transactions of ours that are already past it.
 func (t *Target) take(values []string) string {
 	return fmt.Sprintf(`INSERT INTO pgmove.taken (id, part, rows, digest)
-SELECT v.id, v.part, v.rows, v.digest FROM (VALUES %s) v (id, part, rows, digest), (SELECT 1 FROM pgmove.run WHERE run = %s AND epoch = %d FOR SHARE) r`,
+SELECT v.id, v.part, v.rows, v.digest FROM (VALUES %s) v (id, part, rows, digest), (SELECT 1 / pg_catalog.count(*) AS mine FROM (
+SELECT FROM pgmove.run WHERE run = %s AND epoch = %d FOR SHARE) r) r WHERE mine = 1`,
 		strings.Join(values, ", "), pgsession.Literal(t.run), t.epoch)
+}
+
+// fenced turns the ledger's division by zero into what it means.
+func fenced(err error) error {
+	if pgsession.Code(err) != "22012" {
+		return err
+	}
+	return stream.Fail(stream.Busy, "another pgmove has taken over the target").WithHint("let that one finish")
 }
 
 // Finish drops the ledger.

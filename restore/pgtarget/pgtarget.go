@@ -7,7 +7,6 @@ package pgtarget
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -313,6 +312,3 @@ func (t *Target) checkTablespaces(ctx context.Context, entries []stream.Entry) e
 	return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(), Msg: "tablespaces are missing on the target: " + join(missing)}).
 		WithHint("create them there")
 }
-
-// errFenced: the epoch in the ledger is no longer this run's.
-var errFenced = errors.New("another run has taken over the target")
