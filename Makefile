@@ -6,9 +6,6 @@ SHELL := /usr/bin/env bash
 
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-# Where install.sh puts what the distribution does not have; it chooses the same.
-ROOT_TOOLS := $(if $(filter 0,$(shell id -u)),/var/cache/pgmove-tools,$(HOME)/.cache/pgmove-tools)
-export PGMOVE_TOOLS ?= $(ROOT_TOOLS)
 # More arguments for go test: make test TESTFLAGS='-run TestDigest -v'
 TESTFLAGS ?=
 # The demo's way from source to target; the demo's own default where it is empty.
@@ -45,8 +42,8 @@ lint-tools: ## install the linter
 
 .PHONY: lint
 lint: lint-tools ## run the linter, which also enforces who may import whom
-	"$(PGMOVE_TOOLS)/bin/golangci-lint" run ./...
+	"$$(internal/testbed/install.sh where)/bin/golangci-lint" run ./...
 
 .PHONY: clean
-clean: ## remove what was built here (the tools stay, in $PGMOVE_TOOLS)
+clean: ## remove what was built here (the tools stay where they are)
 	rm -rf bin dist coverage.out

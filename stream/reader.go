@@ -35,7 +35,8 @@ type Reader struct {
 	queue  []Chunk          // chunks to hand out: a sealed archive's, and those given back
 	left   int              // chunks not yet finished
 	done   chan struct{}
-	cursor int
+	cursor int // the next announcement to read
+	handed int // chunks handed out upon their announcement
 	wake   chan struct{}
 }
 
@@ -255,18 +256,20 @@ func (r *Reader) Next(ctx context.Context) (Chunk, error) {
 			r.mu.Unlock()
 			return Chunk{}, io.EOF
 		}
-		if len(r.queue) > 0 {
+		// A chunk that was given back comes after all others: it may be waiting for them.
+		announced := r.follow == nil || !r.header.Live && r.handed == len(r.plan)
+		if announced && len(r.queue) > 0 {
 			c := r.queue[0]
 			r.queue = r.queue[1:]
 			r.mu.Unlock()
 			return c, nil
 		}
-		cursor, sealed := r.cursor, r.follow == nil
-		if !sealed {
+		cursor := r.cursor
+		if !announced {
 			r.cursor++
 		}
 		r.mu.Unlock()
-		if sealed {
+		if announced {
 			// All that is left is in other goroutines' hands; one of them may give it back.
 			select {
 			case <-r.done:
@@ -285,6 +288,9 @@ func (r *Reader) Next(ctx context.Context) (Chunk, error) {
 		}
 		r.mu.Lock()
 		c, ok := r.plan[key]
+		if ok {
+			r.handed++
+		}
 		r.mu.Unlock()
 		if ok {
 			return c, nil

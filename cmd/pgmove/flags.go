@@ -21,7 +21,8 @@ import (
 )
 
 // patience is how long a server that can't be reached at the start is tried again.
-const patience = 10 * time.Second
+// A variable for the tests alone.
+var patience = 10 * time.Second
 
 func sourceFlag() cli.Flag {
 	return &cli.StringFlag{Name: "source", EnvVars: []string{"PGMOVE_SOURCE"}, Usage: "source `URL`: postgres://… or key=value pairs, as libpq takes them"}

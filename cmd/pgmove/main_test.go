@@ -8,11 +8,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pgmove/pgmove/internal/testbed"
 )
 
-func TestMain(m *testing.M) { testbed.Main(m) }
+func TestMain(m *testing.M) {
+	patience = time.Second
+	testbed.Main(m)
+}
 
 // pgmove runs the command as a user would, in this process.
 func pgmove(t *testing.T, args ...string) (code int, stdout, stderr string) {

@@ -76,7 +76,6 @@ var pinned = []struct {
 	{"synchronize_seqscans", "off", 80300},
 	{"quote_all_identifiers", "off", 90100},
 	{"array_nulls", "on", 0},
-	{"lo_compat_privileges", "off", 90000},
 }
 
 // Pins returns the settings that a session on a server of the version gets.

@@ -3,6 +3,7 @@
 #
 #   install.sh         PostgreSQL servers and clients, the S3 server, a C compiler
 #   install.sh lint    the linter
+#   install.sh where   nothing: it prints the folder for what is not the distribution's
 #
 # It asks nothing, may be run again at any time, and takes no time when all is there.
 # The distribution's packages come through apt-get (by sudo unless root); all else
@@ -42,6 +43,10 @@ else
 fi
 mkdir -p "$tools/bin"
 tools=$(cd "$tools" && pwd -P)
+if [[ ${1:-} == where ]]; then
+	printf '%s\n' "$tools"
+	exit
+fi
 
 say() { printf 'tools: %s\n' "$*"; }
 die() {
@@ -381,6 +386,6 @@ lint)
 	say "golangci-lint $golangci_lint; in $tools"
 	;;
 *)
-	die "usage: ${0##*/} [lint]"
+	die "usage: ${0##*/} [lint | where]"
 	;;
 esac

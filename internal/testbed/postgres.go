@@ -94,12 +94,10 @@ func StartPostgres(ctx context.Context, opts PostgresOptions) (*Postgres, error)
 		return nil, err
 	}
 	p := &Postgres{major: major, bin: bin, dir: dir, lock: lock, user: u, password: secret()}
-	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("PostgreSQL %d did not start within %v", major, startTimeout))
-	defer cancel()
-	if err := p.init(ctx, opts); err != nil {
-		return nil, errors.Join(err, p.Close())
+	if err = p.init(ctx, opts); err == nil {
+		err = p.firstStart(ctx)
 	}
-	if err := p.firstStart(ctx); err != nil {
+	if err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
@@ -134,6 +132,8 @@ func (p *Postgres) init(ctx context.Context, opts PostgresOptions) error {
 	if p.major < 14 { // --no-instructions is younger
 		args = args[:len(args)-1]
 	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
 	cmd := p.user.command(ctx, p.dir, filepath.Join(p.bin, "initdb"), append(args, opts.InitArgs...)...)
 	if out, err := finish(cmd); err != nil {
 		return fmt.Errorf("initdb of PostgreSQL %d: %w\n%s", p.major, err, tail(out))
@@ -178,7 +178,7 @@ func (p *Postgres) firstStart(ctx context.Context) error {
 		if p.port, err = freePort(); err != nil {
 			return err
 		}
-		if err = p.Start(ctx); err == nil || !strings.Contains(p.Log(), "could not bind") {
+		if err = p.Start(ctx); err == nil || !strings.Contains(err.Error(), "could not bind") {
 			return err
 		}
 	}
@@ -191,6 +191,26 @@ func (p *Postgres) Start(ctx context.Context) error {
 	if p.proc != nil && p.proc.alive() == nil {
 		return errors.New("the cluster runs already")
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("it did not start within %v", startTimeout))
+	defer cancel()
+	for {
+		logged := len(p.Log())
+		err := p.start(ctx)
+		if err == nil {
+			return nil
+		}
+		log := p.Log()[logged:]
+		err = fmt.Errorf("start PostgreSQL %d: %w\n%s", p.major, err, tail(log))
+		// After a crash the last sessions take a moment to find that they are alone.
+		if ctx.Err() != nil || !strings.Contains(log, "pre-existing shared memory block") {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// start runs the server, once, and waits until it takes connections.
+func (p *Postgres) start(ctx context.Context) error {
 	log, err := os.OpenFile(p.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -212,9 +232,9 @@ func (p *Postgres) Start(ctx context.Context) error {
 		return c.Close(ctx)
 	})
 	if err != nil {
-		kill, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
-		return errors.Join(fmt.Errorf("start PostgreSQL %d: %w\n%s", p.major, err, tail(p.Log())), p.Stop(kill, Immediate))
+		return errors.Join(err, p.Stop(stop, Immediate))
 	}
 	return nil
 }

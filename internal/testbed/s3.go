@@ -73,7 +73,7 @@ func StartS3(ctx context.Context) (*S3, error) {
 		if err = s.Start(ctx); err == nil {
 			return s, nil
 		}
-		if !strings.Contains(s.Log(), "address already in use") {
+		if !strings.Contains(err.Error(), "address already in use") {
 			break
 		}
 	}

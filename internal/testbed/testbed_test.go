@@ -42,7 +42,10 @@ func TestEachMajor(t *testing.T) {
 		t.Fatal("no PostgreSQL server is installed: run `make tools`")
 	}
 	for _, line := range testbed.Missing() {
-		t.Log("not installed here: ", line)
+		if os.Getenv("PGMOVE_TEST_REQUIRE") != "" {
+			t.Errorf("not installed here, and PGMOVE_TEST_REQUIRE is set: %s", line)
+		}
+		t.Logf("not installed here: %s", line)
 	}
 	for _, major := range majors {
 		t.Run(strconv.Itoa(major), func(t *testing.T) {
@@ -249,8 +252,18 @@ func TestS3(t *testing.T) {
 }
 
 // TestServersDieWithTheirOwner kills a process that owns servers and looks whether
-// they are gone.
+// they are gone, and their folders with the next start.
 func TestServersDieWithTheirOwner(t *testing.T) {
+	// Not t.TempDir(), which the servers' user can't enter.
+	tmp, err := os.MkdirTemp("", "pgmove-test-")
+	if err == nil {
+		err = os.Chmod(tmp, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(tmp) })
+	t.Setenv("TMPDIR", tmp)
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -284,6 +297,27 @@ func TestServersDieWithTheirOwner(t *testing.T) {
 				t.Fatalf("a server outlives its owner: %s", address)
 			}
 		}
+	}
+	left, err := os.ReadDir(tmp)
+	if err != nil || len(left) != 2 {
+		t.Fatalf("not the folders of two servers: %v %v", left, err)
+	}
+	past := time.Now().Add(-time.Hour)
+	for _, dir := range left {
+		if err := os.Chtimes(filepath.Join(tmp, dir.Name()), past, past); err != nil {
+			t.Fatal(err)
+		}
+	}
+	srv, err := testbed.StartS3(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, err = os.ReadDir(tmp)
+	if err != nil || len(left) != 1 {
+		t.Errorf("folders left beside that of the one server: %v %v", left, err)
+	}
+	if err := srv.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -23,10 +22,9 @@ const (
 	reach = 10 * time.Second
 	// silence is how long nothing may move on a connection before it is given up.
 	silence = 90 * time.Second
-	// attempts is how often a request is sent, at most backoff apart, unless
-	// AWS_MAX_ATTEMPTS says otherwise.
+	// attempts is how often a request is sent, unless the SDK's configuration says otherwise
+	// (AWS_MAX_ATTEMPTS): about 40 seconds with the SDK's pauses.
 	attempts = 8
-	backoff  = 10 * time.Second
 )
 
 // connect makes a client, and asks the bucket whether it is there. It returns the client and a
@@ -73,12 +71,6 @@ func load(ctx context.Context, opts Options) (aws.Config, error) {
 	options := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(newHTTPClient(silence)),
 		config.WithLogger(logging.Nop{}),
-		config.WithRetryer(func() aws.Retryer {
-			return retry.NewStandard(func(o *retry.StandardOptions) {
-				o.MaxAttempts = attempts
-				o.MaxBackoff = backoff
-			})
-		}),
 	}
 	if opts.Region != "" {
 		options = append(options, config.WithRegion(opts.Region))
@@ -115,6 +107,9 @@ func newClient(cfg aws.Config, opts Options) (*s3.Client, func()) {
 		o.DisableLogOutputChecksumValidationSkipped = true
 		if opts.Endpoint != "" {
 			o.BaseEndpoint = aws.String(opts.Endpoint)
+		}
+		if o.RetryMaxAttempts == 0 {
+			o.RetryMaxAttempts = attempts
 		}
 		if o.Region == "" {
 			o.Region = "us-east-1"

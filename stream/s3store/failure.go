@@ -26,6 +26,7 @@ var codes = map[string]struct {
 	"AccountProblem":               {stream.Denied, "access is denied"},
 	"Forbidden":                    {stream.Denied, "access is denied"},
 	"InvalidAccessKeyId":           {stream.Denied, "the access key is not known"},
+	"XAdminUserNotFound":           {stream.Denied, "the access key is not known"}, // versitygw's
 	"SignatureDoesNotMatch":        {stream.Denied, "the secret key is not the right one"},
 	"ExpiredToken":                 {stream.Denied, "the credentials have expired"},
 	"ExpiredTokenException":        {stream.Denied, "the credentials have expired"},
@@ -107,8 +108,8 @@ func missing(err error) bool {
 	switch code(err) {
 	case "NoSuchKey", "NotFound":
 		return true
-	case "NoSuchBucket":
-		return false
+	case "": // an answer without a body
+		return status(err) == http.StatusNotFound
 	}
-	return status(err) == http.StatusNotFound
+	return false
 }

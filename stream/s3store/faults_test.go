@@ -115,6 +115,7 @@ var large = strings.Repeat("sixteen bytes..\n", 12<<20/16)
 func TestRetries(t *testing.T) {
 	for _, way := range []string{"503", "500", "reset", "lost answer"} {
 		t.Run(way, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			s, f, bucket := openFaulty(t)
 			n := map[string]int{}
 			var mu sync.Mutex
@@ -230,16 +231,20 @@ func TestPutFails(t *testing.T) {
 func TestAbortFails(t *testing.T) {
 	t.Setenv("AWS_MAX_ATTEMPTS", "1")
 	s, f, _ := openFaulty(t)
-	f.set(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-		if op := operation(r); op == "part" || op == "abort" {
-			return reply(r, 403, "AccessDenied")
-		}
-		return next.RoundTrip(r)
-	})
+	refuse := func(operations string) {
+		f.set(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+			if strings.Contains(operations, operation(r)) {
+				return reply(r, 403, "AccessDenied")
+			}
+			return next.RoundTrip(r)
+		})
+	}
+	refuse("part abort")
 	err := s.Put(t.Context(), "k", strings.NewReader(large))
 	if stream.KindOf(err) != stream.Denied || !strings.Contains(err.Error(), "parts are left") {
 		t.Errorf("Put: %v", err)
 	}
+	refuse("abort")
 	broken := errors.New("broken")
 	err = s.Put(t.Context(), "k", io.MultiReader(strings.NewReader(large), failing{broken}))
 	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "parts are left") {
@@ -305,51 +310,54 @@ func (c *cut) Read(p []byte) (int, error) {
 // TestGetResumes: a body that breaks off is read on from there.
 func TestGetResumes(t *testing.T) {
 	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, errors.New("connection reset by peer")} {
-		s, f, _ := openFaulty(t)
-		if err := s.Put(t.Context(), "k", strings.NewReader(large)); err != nil {
-			t.Fatal(err)
-		}
-		gets := 0
-		f.set(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-			resp, err := next.RoundTrip(r)
-			if err == nil && operation(r) == "get" {
-				gets++
-				resp.Body = &cut{resp.Body, 1_000_000, end}
+		t.Run(end.Error(), func(t *testing.T) {
+			t.Parallel() // most of it is waiting
+			s, f, _ := openFaulty(t)
+			if err := s.Put(t.Context(), "k", strings.NewReader(large)); err != nil {
+				t.Fatal(err)
 			}
-			return resp, err
-		})
-		for _, offset := range []int64{0, 1_234_567} {
-			gets = 0
-			r, err := s.Get(t.Context(), "k", offset)
+			gets := 0
+			f.set(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+				resp, err := next.RoundTrip(r)
+				if err == nil && operation(r) == "get" {
+					gets++
+					resp.Body = &cut{resp.Body, 1_000_000, end}
+				}
+				return resp, err
+			})
+			for _, offset := range []int64{0, 1_234_567} {
+				gets = 0
+				r, err := s.Get(t.Context(), "k", offset)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, err := io.ReadAll(r)
+				if err != nil || string(b) != large[offset:] || gets < 10 {
+					t.Errorf("%v: %d bytes in %d answers, %v", end, len(b), gets, err)
+				}
+				_ = r.Close()
+			}
+			// Without any progress it ends, and not like the object's end.
+			f.set(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+				resp, err := next.RoundTrip(r)
+				if err == nil && operation(r) == "get" {
+					resp.Body = &cut{resp.Body, 0, end}
+				}
+				return resp, err
+			})
+			r, err := s.Get(t.Context(), "k", 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			b, err := io.ReadAll(r)
-			if err != nil || string(b) != large[offset:] || gets < 10 {
-				t.Errorf("%v: %d bytes in %d answers, %v", end, len(b), gets, err)
+			_, err = io.ReadAll(r)
+			if err == nil || end != io.EOF && !errors.Is(err, end) || end == io.EOF && !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("%v without end: %v", end, err)
+			}
+			if errors.Is(err, io.ErrUnexpectedEOF) && stream.KindOf(err) != stream.Outage {
+				t.Errorf("%v without end: kind %v", end, stream.KindOf(err))
 			}
 			_ = r.Close()
-		}
-		// Without any progress it ends, and not like the object's end.
-		f.set(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-			resp, err := next.RoundTrip(r)
-			if err == nil && operation(r) == "get" {
-				resp.Body = &cut{resp.Body, 0, end}
-			}
-			return resp, err
 		})
-		r, err := s.Get(t.Context(), "k", 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = io.ReadAll(r)
-		if err == nil || end != io.EOF && !errors.Is(err, end) || end == io.EOF && !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("%v without end: %v", end, err)
-		}
-		if errors.Is(err, io.ErrUnexpectedEOF) && stream.KindOf(err) != stream.Outage {
-			t.Errorf("%v without end: kind %v", end, stream.KindOf(err))
-		}
-		_ = r.Close()
 	}
 }
 

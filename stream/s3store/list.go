@@ -3,11 +3,13 @@ package s3store
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/pgmove/pgmove/stream"
 )
@@ -26,6 +28,8 @@ func (s *Store) List(ctx context.Context, prefix string) ([]stream.ObjectInfo, e
 		Bucket:              aws.String(s.opts.Bucket),
 		Prefix:              s.object(prefix),
 		ExpectedBucketOwner: s.owner,
+		// Others' keys may hold what XML can't.
+		EncodingType: types.EncodingTypeUrl,
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -33,7 +37,13 @@ func (s *Store) List(ctx context.Context, prefix string) ([]stream.ObjectInfo, e
 			return nil, s.fail(ctx, "listing", prefix, err)
 		}
 		for _, o := range page.Contents {
-			key, ok := strings.CutPrefix(aws.ToString(o.Key), s.base())
+			name := aws.ToString(o.Key)
+			if page.EncodingType == types.EncodingTypeUrl {
+				if name, err = url.QueryUnescape(name); err != nil {
+					return nil, fmt.Errorf("listing %s: the server's answer: %w", s.location(prefix), err)
+				}
+			}
+			key, ok := strings.CutPrefix(name, s.base())
 			if !ok || !strings.HasPrefix(key, prefix) || stream.CheckKey(key) != nil {
 				continue
 			}

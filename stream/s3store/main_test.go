@@ -86,7 +86,7 @@ func open(t *testing.T, change ...func(*s3store.Options)) *s3store.Store {
 func raw() *s3.Client {
 	return s3.New(s3.Options{
 		HTTPClient: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
-		Region: server.Region(), BaseEndpoint: aws.String(server.Endpoint()), UsePathStyle: true,
+		Region:     server.Region(), BaseEndpoint: aws.String(server.Endpoint()), UsePathStyle: true,
 		Credentials: credentials.NewStaticCredentialsProvider(server.AccessKey(), server.SecretKey(), ""),
 	})
 }

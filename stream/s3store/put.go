@@ -19,16 +19,21 @@ import (
 // mark is the name of the metadata that tells an upload's object from another's.
 const mark = "pgmove-put"
 
-// newUploader makes the uploader of large objects. Its pool of parts is shared by all
-// uploads.
-func newUploader(client *s3.Client, opts Options) *manager.Uploader { //nolint:staticcheck // see Store.uploader
-	return manager.NewUploader(&settlingClient{client}, func(u *manager.Uploader) { //nolint:staticcheck // see Store.uploader
+// newUploader returns what uploads large objects. Its pool of parts is shared by all uploads.
+//
+//nolint:staticcheck // feature/s3/manager is deprecated for transfermanager, which is not at 1.0 yet
+func newUploader(client *s3.Client, opts Options) func(context.Context, *s3.PutObjectInput) error {
+	u := manager.NewUploader(&settlingClient{client}, func(u *manager.Uploader) {
 		u.PartSize = opts.PartSize
 		u.Concurrency = opts.Concurrency
-		// It would abort with the ctx of the upload, which is the very thing that ended.
+		// It would abort with the ctx of the upload, which may be the very thing that ended.
 		u.LeavePartsOnError = true
 		u.RequestChecksumCalculation = client.Options().RequestChecksumCalculation
 	})
+	return func(ctx context.Context, in *s3.PutObjectInput) error {
+		_, err := u.Upload(ctx, in)
+		return err
+	}
 }
 
 // settlingClient finishes what leaves an unknown outcome when it is cut short: an upload
@@ -186,7 +191,7 @@ func (s *Store) putLarge(ctx context.Context, key string, body io.Reader) error 
 	// Bare of all other methods: the uploader would seek and read ahead where it can.
 	in := s.input(key, struct{ io.Reader }{body})
 	in.Metadata = map[string]string{mark: token}
-	_, err := s.uploader.Upload(ctx, in) //nolint:staticcheck // see Store.uploader
+	err := s.upload(ctx, in)
 	if err == nil {
 		return nil
 	}

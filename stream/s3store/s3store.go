@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/feature/s3/manager"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/pgmove/pgmove/stream"
@@ -71,13 +70,13 @@ type Options struct {
 
 // Store keeps objects in a bucket.
 type Store struct {
-	client   *s3.Client
-	uploader *manager.Uploader //nolint:staticcheck // the stable API; transfermanager is not at 1.0 yet
-	opts     Options
-	idle     func()        // closes idle connections
-	owner    *string       // nil for any
-	large    chan struct{} // a slot for each large upload under way
-	parts    sync.Pool     // *[]byte of PartSize
+	client *s3.Client
+	upload func(context.Context, *s3.PutObjectInput) error
+	opts   Options
+	idle   func()        // closes idle connections
+	owner  *string       // nil for any
+	large  chan struct{} // a slot for each large upload under way
+	parts  sync.Pool     // *[]byte of PartSize
 }
 
 // Open opens the store, and checks that the bucket can be reached. It takes credentials from
@@ -99,7 +98,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.owner = aws.String(opts.Owner)
 	}
 	s.parts.New = func() any { b := make([]byte, opts.PartSize); return &b }
-	s.uploader = newUploader(client, opts)
+	s.upload = newUploader(client, opts)
 	return s, nil
 }
 
