@@ -289,18 +289,34 @@ func (r *run) build(ctx context.Context, s *scheduler) error {
 			list[i] = t.entry
 		}
 		if batch[0].analyze {
-			if err := r.target.Analyze(ctx, list); err != nil {
-				if ctx.Err() != nil || stream.KindOf(err) == stream.Outage {
-					return err
-				}
-				// Statistics are no data: the target is whole without them.
-				r.Observe.Warn("restore", err.Error())
-			}
-		} else if err := r.exec(ctx, list); err != nil {
+			err = r.analyze(ctx, list)
+		} else {
+			err = r.exec(ctx, list)
+		}
+		if err != nil {
 			return err
 		}
 		s.finish(batch)
 	}
+}
+
+// analyze gathers statistics. They are no data: without them the target is whole, so
+// a table that can't be analyzed is a warning.
+func (r *run) analyze(ctx context.Context, list []*stream.Entry) error {
+	err := r.target.Analyze(ctx, list)
+	if err == nil || ctx.Err() != nil || stream.KindOf(err) == stream.Outage {
+		return err
+	}
+	if len(list) == 1 {
+		r.Observe.Warn("restore", err.Error())
+		return nil
+	}
+	for i := range list {
+		if err := r.analyze(ctx, list[i:i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // loading is the state that loaders share.

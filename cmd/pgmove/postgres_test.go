@@ -14,7 +14,7 @@ import (
 func TestNonSuperuser(t *testing.T) {
 	p := testbed.Shared(t, 0)
 	src, dst := testbed.Database(t, p), testbed.Database(t, p)
-	role := "owner_" + src
+	role := "boss_" + strings.Trim(src[:4], "t_") // no part of the databases' names
 	testbed.SQL(t, p, "postgres", fmt.Sprintf(`CREATE ROLE %[1]s LOGIN PASSWORD 'owner''s:p@ss/word'; ALTER DATABASE %[2]s OWNER TO %[1]s; ALTER DATABASE %[3]s OWNER TO %[1]s`, role, src, dst))
 	t.Cleanup(func() { _ = p.Exec(context.Background(), "postgres", "DROP OWNED BY "+role+"; DROP ROLE "+role) })
 	for _, db := range []string{src, dst} {

@@ -22,7 +22,7 @@ type relation struct {
 	parent    uint32
 	root      uint32 // the topmost partitioned table, of a partition
 	viaRoot   bool   // its rows must be routed anew on the target
-	hashEnum  bool   // a partitioned table that hashes an enum
+	unstable  bool   // a partitioned table whose hash another server computes otherwise
 	config    uint32 // the extension whose configuration it is
 	filter    stream.Text
 	columns   []stream.Text
@@ -117,25 +117,37 @@ func (s *Source) readColumns(ctx context.Context, q *pgsession.Session) error {
 	return nil
 }
 
-// readPartitioning finds each partition's root, and the partitions whose rows would belong
+// readPartitioning finds each partition's root, and the partitions whose rows may belong
 // elsewhere on the target: an enum's hash is of the OIDs of its values, which
-// another server numbers otherwise.
+// another server numbers otherwise, and the same goes for arrays, ranges and records of
+// enums and for the reg* types, which are OIDs; a user's own type may hash anything; a nondeterministic collation's hash is the
+// work of the ICU library at hand.
 func (s *Source) readPartitioning(ctx context.Context, q *pgsession.Session) error {
+	collation := ""
+	if s.versnum >= 120000 {
+		collation = " OR EXISTS (SELECT FROM pg_catalog.pg_collation l WHERE l.oid = ANY (p.partcollation) AND NOT l.collisdeterministic)"
+	}
+	// The types are anyenum, anyarray, record, anyrange and anymultirange.
 	rows, err := q.Rows(ctx, `SELECT DISTINCT p.partrelid FROM pg_catalog.pg_partitioned_table p
 		JOIN pg_catalog.pg_opclass o ON o.oid = ANY (p.partclass)
-		WHERE p.partstrat = 'h' AND o.opcintype = 3500`)
+		WHERE p.partstrat = 'h' AND (o.opcintype IN (3500, 2277, 2249, 3831, 4537) OR o.opcintype >= 16384`+collation+`)
+		UNION SELECT p.partrelid FROM pg_catalog.pg_partitioned_table p
+		JOIN pg_catalog.pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = ANY (p.partattrs)
+		JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+		WHERE greatest(t.typbasetype, CASE WHEN t.typtype = 'd' THEN 0 ELSE t.oid END)
+			IN (24, 2202, 2203, 2204, 2205, 2206, 4096, 4089, 3734, 3769, 4191)`)
 	if err != nil {
 		return err
 	}
 	for _, r := range rows {
 		if rel := s.rels[oid(r[0])]; rel != nil {
-			rel.hashEnum = true
+			rel.unstable = true
 		}
 	}
 	for _, r := range s.rels {
 		for p, depth := s.rels[r.parent], 0; p != nil && depth < 100; p, depth = s.rels[p.parent], depth+1 {
 			r.root = p.oid
-			r.viaRoot = r.viaRoot || p.hashEnum
+			r.viaRoot = r.viaRoot || p.unstable
 		}
 	}
 	return nil

@@ -32,6 +32,8 @@ func schemaItems(entries []stream.Entry, noOwner, noACL bool) []stream.SchemaIte
 			it.Tag = "DATABASE"
 		case e.Desc == "TABLE":
 			text = sortedLines(text)
+		case e.Desc == "VIEW" || e.Desc == "MATERIALIZED VIEW" || e.Desc == "RULE":
+			text = withoutLayout(text)
 		case e.Desc == "BLOB" || e.Desc == "BLOB METADATA":
 			items = append(items, blobItems(e, noOwner)...)
 			continue
@@ -81,4 +83,37 @@ func sortedLines(s string) string {
 	}
 	slices.Sort(l)
 	return strings.Join(l, "\n")
+}
+
+// withoutLayout takes out white space that separates no words: the server lays a
+// query out by the lengths it had when it was parsed, and a restored view's text may
+// break elsewhere. Strings and quoted names are left alone.
+func withoutLayout(s string) string {
+	var b strings.Builder
+	var quote, last byte
+	space := false
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if quote == 0 && (c == ' ' || c == '\n' || c == '\t') {
+			space = true
+			continue
+		}
+		if space && isWord(last) && isWord(c) {
+			b.WriteByte(' ')
+		}
+		space = false
+		switch {
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote == 0 && (c == '\'' || c == '"'):
+			quote = c
+		}
+		b.WriteByte(c)
+		last = c
+	}
+	return b.String()
+}
+
+func isWord(c byte) bool {
+	return c == '_' || c == '$' || c >= 0x80 || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '\'' || c == '"'
 }

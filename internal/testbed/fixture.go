@@ -168,7 +168,8 @@ func LoadFixture(ctx context.Context, conn *pgconn.PgConn, path string, opts Fix
 			}
 		}
 	}
-	rows, err := conn.Exec(ctx, `SELECT current_setting('server_version_num'), quote_ident(current_database()), array_to_string(array_agg(name), ' ') FROM pg_available_extensions`).ReadAll()
+	rows, err := conn.Exec(ctx, `SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.quote_ident(pg_catalog.current_database()),
+		pg_catalog.array_to_string(pg_catalog.array_agg(name), ' ') FROM pg_catalog.pg_available_extensions`).ReadAll()
 	if err != nil {
 		return nil, fmt.Errorf("ask the server for its version: %w", err)
 	}

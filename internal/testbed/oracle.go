@@ -14,7 +14,8 @@ import (
 // Difference compares two databases by means that share nothing with pgmove's own: the
 // text that pg_dump prints of both schemas, the rows of every table as the server
 // itself hashes them, sequences, large objects. It returns what differs, "" where
-// nothing does. ignore are patterns of lines of the schema that may differ.
+// nothing does. ignore are patterns of lines of the schema, and of names of objects, that may
+// differ.
 func Difference(ctx context.Context, a *Postgres, adb string, b *Postgres, bdb string, ignore ...string) (string, error) {
 	var out []string
 	if a.Major() == b.Major() {
@@ -36,7 +37,13 @@ func Difference(ctx context.Context, a *Postgres, adb string, b *Postgres, bdb s
 	if err != nil {
 		return "", err
 	}
+	ignored := func(name string) bool {
+		return slices.ContainsFunc(ignore, func(p string) bool { return regexp.MustCompile(p).MatchString(name) })
+	}
 	for name, v := range fa {
+		if ignored(name) {
+			continue
+		}
 		if fb[name] != v {
 			out = append(out, fmt.Sprintf("%s: source %s, target %s", name, v, fb[name]))
 		}
@@ -113,23 +120,29 @@ func (p *Postgres) fingerprints(ctx context.Context, db string) (map[string]stri
 		coalesce((SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
 			AND NOT a.attisdropped), '')
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE c.relkind IN ('r', 'm', 'S') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'pgmove')`)
+		WHERE c.relkind IN ('r', 'm', 'S', 'p') AND
+		CASE WHEN c.relispartition THEN c.relkind = 'r' AND EXISTS (SELECT FROM pg_partition_tree(pg_partition_root(c.oid)) t JOIN pg_class k ON k.oid = t.relid WHERE k.relkind = 'f')
+		WHEN c.relkind = 'p' THEN NOT EXISTS (SELECT FROM pg_partition_tree(c.oid) t JOIN pg_class k ON k.oid = t.relid WHERE k.relkind = 'f') ELSE true END AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'pgmove')`)
 	if err != nil {
 		return nil, err
 	}
 	var seqs, tables []string
 	for _, r := range rows {
 		name := quote(r[1]) + "." + quote(r[2])
-		label := literal(map[string]string{"r": "table", "m": "matview", "S": "sequence"}[r[3]] + " " + name)
+		label := literal(map[string]string{"r": "table", "p": "table", "m": "matview", "S": "sequence"}[r[3]] + " " + name)
 		switch {
 		case r[3] == "S":
 			seqs = append(seqs, fmt.Sprintf("SELECT %s, last_value::text || ' ' || is_called::text FROM %s", label, name))
 		case r[3] == "m" && r[4] != "t":
 			out["matview "+name] = "not populated"
 		default:
-			cols := r[5]
+			cols, only := r[5], "ONLY "
+			if r[3] == "p" {
+				// At the root: which partition a row is in may be another server's choice.
+				only = ""
+			}
 			if cols == "" {
-				tables = append(tables, fmt.Sprintf("SELECT %s, count(*)::text FROM ONLY %s", label, name))
+				tables = append(tables, fmt.Sprintf("SELECT %s, count(*)::text FROM %s%s", label, only, name))
 				continue
 			}
 			// Hashed row by row and then in hash order, so that no value is too large to add up.
@@ -139,8 +152,8 @@ func (p *Postgres) fingerprints(ctx context.Context, db string) (map[string]stri
 			for part := range slices.Chunk(list, 400) {
 				parts = append(parts, "md5(ROW("+strings.Join(part, ", ")+")::text)")
 			}
-			tables = append(tables, fmt.Sprintf("SELECT %s, count(*)::text || ' ' || coalesce(md5(string_agg(h, '' ORDER BY h)), '') FROM (SELECT %s AS h FROM ONLY %s) q",
-				label, strings.Join(parts, " || "), name))
+			tables = append(tables, fmt.Sprintf("SELECT %s, count(*)::text || ' ' || coalesce(md5(string_agg(h, '' ORDER BY h)), '') FROM (SELECT %s AS h FROM %s%s) q",
+				label, strings.Join(parts, " || "), only, name))
 		}
 	}
 	queries := append(seqs, tables...)

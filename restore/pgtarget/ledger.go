@@ -70,16 +70,21 @@ func (t *Target) Finish(ctx context.Context) error {
 	if !t.ledger {
 		return nil
 	}
-	// Event triggers are there by now, and must not see it.
-	quiet := "SET session_replication_role = replica"
-	if t.control.VersionNum >= 170000 {
-		quiet = "SET event_triggers = off"
+	// Event triggers are there by now, and must not see it, least of all refuse it. In this
+	// transaction they are off; commands on event triggers fire none.
+	rows, err := t.control.Rows(ctx, "SELECT evtname, evtenabled FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D'")
+	if err != nil {
+		return pgsession.Explain(err, "the ledger")
 	}
-	if err := t.control.Do(ctx, quiet); err != nil && pgsession.Code(err) != "42501" {
-		return pgsession.Explain(err, t.conn.Name())
+	var off, on strings.Builder
+	for _, r := range rows {
+		state := map[string]string{"O": "ENABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}[r[1]]
+		fmt.Fprintf(&off, "ALTER EVENT TRIGGER %s DISABLE;\n", pgsession.Ident(r[0]))
+		fmt.Fprintf(&on, "ALTER EVENT TRIGGER %s %s;\n", pgsession.Ident(r[0]), state)
 	}
 	// With this commit everything before it is durable as well.
-	if err := t.control.Do(ctx, "SET synchronous_commit = on; DROP SCHEMA pgmove CASCADE"); err != nil {
+	if err := t.control.Do(ctx, "SET synchronous_commit = on; BEGIN;\n"+off.String()+"DROP SCHEMA pgmove CASCADE;\n"+on.String()+"COMMIT"); err != nil {
+		_ = t.control.Do(context.WithoutCancel(ctx), "ROLLBACK")
 		return pgsession.Explain(err, "the ledger")
 	}
 	t.ledger = false

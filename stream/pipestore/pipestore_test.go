@@ -509,7 +509,9 @@ func TestRefusals(t *testing.T) {
 			}
 		}
 		cancel()
-		<-done
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("Put: %v", err)
+		}
 	})
 }
 

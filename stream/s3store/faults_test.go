@@ -113,6 +113,7 @@ var large = strings.Repeat("sixteen bytes..\n", 12<<20/16)
 
 // TestRetries: of the requests of each kind every third fails, in several ways.
 func TestRetries(t *testing.T) {
+	t.Parallel() // beside the others that mostly wait
 	for _, way := range []string{"503", "500", "reset", "lost answer"} {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel() // most of it is waiting
@@ -309,6 +310,7 @@ func (c *cut) Read(p []byte) (int, error) {
 
 // TestGetResumes: a body that breaks off is read on from there.
 func TestGetResumes(t *testing.T) {
+	t.Parallel() // beside the others that mostly wait
 	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, errors.New("connection reset by peer")} {
 		t.Run(end.Error(), func(t *testing.T) {
 			t.Parallel() // most of it is waiting
@@ -387,6 +389,46 @@ func TestGetReplaced(t *testing.T) {
 		t.Errorf("%d bytes, then %v", len(b), err)
 	}
 	_ = r.Close()
+}
+
+// TestWrongAnswers: a server that doesn't answer what it was asked isn't believed.
+func TestWrongAnswers(t *testing.T) {
+	s, f, _ := openFaulty(t)
+	if err := s.Put(t.Context(), "k", strings.NewReader("0123456789")); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*http.Response){
+		"no range":      func(r *http.Response) { r.Header.Del("Content-Range") },
+		"another range": func(r *http.Response) { r.Header.Set("Content-Range", "bytes 0-9/10") },
+		"a shorter one": func(r *http.Response) { r.Header.Set("Content-Range", "bytes 5-7/10") },
+		"no sense":      func(r *http.Response) { r.Header.Set("Content-Range", "bytes") },
+		"longer body":   func(r *http.Response) { r.Body = io.NopCloser(strings.NewReader("56789 and more")) },
+	} {
+		f.set(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+			resp, err := next.RoundTrip(r)
+			if err == nil {
+				change(resp)
+			}
+			return resp, err
+		})
+		r, err := s.Get(t.Context(), "k", 5)
+		if err == nil {
+			_, err = io.ReadAll(r)
+			_ = r.Close()
+		}
+		if err == nil {
+			t.Errorf("%s: believed", name)
+		}
+	}
+	f.set(nil)
+	r, err := s.Get(t.Context(), "k", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Close()
+	if _, err := r.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("Read after Close: %v", err)
+	}
 }
 
 // TestFlippedBit: what doesn't match the server's checksum is no success.

@@ -16,6 +16,10 @@ import (
 	"github.com/pgmove/pgmove/stream"
 )
 
+// small is the size, in bytes, up to which Put reads an object before it bothers the uploader, which
+// takes memory in parts.
+const small = 1 << 20
+
 // mark is the name of the metadata that tells an upload's object from another's.
 const mark = "pgmove-put"
 
@@ -97,7 +101,7 @@ func (s *source) failed() error {
 	return s.err
 }
 
-// Put stores what r yields under key: in one request where it is no larger than a part, else in
+// Put stores what r yields under key: in one request where it is smaller than a part, else in
 // a multipart upload, which is aborted on failure also where ctx has ended. An error of r is
 // returned wrapped; those of the server are *stream.Failures.
 //
@@ -111,18 +115,18 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) error {
 		return err
 	}
 	src := &source{ctx: ctx, r: r}
-	buf := s.parts.Get().(*[]byte)
+	buf := s.buffers.Get().(*[]byte)
 	n, err := io.ReadFull(src, *buf)
 	body := (*buf)[:n]
 	switch {
 	case src.err == io.EOF:
 		err = s.putSmall(ctx, key, body)
-		s.parts.Put(buf)
+		s.buffers.Put(buf)
 	case err != nil:
-		s.parts.Put(buf)
+		s.buffers.Put(buf)
 	default:
 		// The buffer goes back as soon as its bytes are with the uploader.
-		head := &giveBack{r: bytes.NewReader(body), give: func() { s.parts.Put(buf) }}
+		head := &giveBack{r: bytes.NewReader(body), give: func() { s.buffers.Put(buf) }}
 		err = s.putLarge(ctx, key, io.MultiReader(head, src))
 		head.done()
 	}

@@ -54,15 +54,15 @@ type Options struct {
 	// KMSKey is the ID or ARN of the key that the server encrypts objects with; "" for the bucket's
 	// own default.
 	KMSKey string
-	// PartSize is the size, in bytes, of the parts of large objects, and the size up to which
-	// an object goes in one request; DefaultPartSize by default, at least 5 MiB.
+	// PartSize is the size, in bytes, of the parts of large objects; an object that is smaller
+	// goes in one request. DefaultPartSize by default, at least 5 MiB.
 	PartSize int64
 	// Concurrency is how many parts of one object are on their way at the same time;
 	// DefaultConcurrency by default.
 	Concurrency int
-	// Uploads bounds how many large objects are on their way at the same time; further Puts
-	// wait. DefaultUploads by default. Each takes (Concurrency + 2) × PartSize of memory, and
-	// every Put while it is small up to one PartSize.
+	// Uploads bounds how many objects of more than 1 MiB are on their way at the same time; further
+	// Puts wait. DefaultUploads by default. Each takes up to (Concurrency + 2) × PartSize bytes of
+	// memory, and every Put 1 MiB.
 	Uploads int
 	// Transport, where it isn't nil, wraps what makes the HTTP requests.
 	Transport func(http.RoundTripper) http.RoundTripper
@@ -75,8 +75,9 @@ type Store struct {
 	opts   Options
 	idle   func()        // closes idle connections
 	owner  *string       // nil for any
-	large  chan struct{} // a slot for each large upload under way
-	parts  sync.Pool     // *[]byte of PartSize
+	large  chan struct{} // a slot for each object above small under way
+	// buffers are *[]byte of small bytes.
+	buffers sync.Pool
 }
 
 // Open opens the store, and checks that the bucket can be reached. It takes credentials from
@@ -97,7 +98,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if opts.Owner != "" {
 		s.owner = aws.String(opts.Owner)
 	}
-	s.parts.New = func() any { b := make([]byte, opts.PartSize); return &b }
+	s.buffers.New = func() any { b := make([]byte, small); return &b }
 	s.upload = newUploader(client, opts)
 	return s, nil
 }

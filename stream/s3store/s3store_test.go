@@ -33,6 +33,7 @@ func TestConformance(t *testing.T) {
 }
 
 func TestConformanceWatched(t *testing.T) {
+	t.Parallel() // beside the others that mostly wait
 	storetest.Exercise(t, func(t *testing.T) stream.Store { return watch.New(open(t)) },
 		storetest.Awaits(), storetest.Keys(50))
 }
@@ -121,6 +122,7 @@ func TestOpenFailures(t *testing.T) {
 // TestUnreachable: a server that isn't there, and one that takes connections and says nothing, are
 // outages within ten seconds.
 func TestUnreachable(t *testing.T) {
+	t.Parallel() // beside the others that mostly wait
 	for name, listens := range map[string]bool{"closed": false, "silent": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -129,7 +131,7 @@ func TestUnreachable(t *testing.T) {
 				t.Fatal(err)
 			}
 			if listens {
-				defer l.Close() //nolint:errcheck // nothing was done with it
+				defer l.Close()
 			} else if err := l.Close(); err != nil {
 				t.Fatal(err)
 			}

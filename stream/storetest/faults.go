@@ -16,7 +16,7 @@ import (
 )
 
 // sizes are those of objects that fail: within one block, within one part of S3's, beyond it.
-var sizes = []int{0, 10, 100_000, 7 << 20, 20 << 20}
+var sizes = []int{0, 10, 100_000, 2 << 20, 7 << 20, 20 << 20}
 
 // steps calls before once the reader has yielded n bytes, and goes on unless it
 // returns an error.
