@@ -146,8 +146,10 @@ func (b *blobWriter) finish() error {
 func (b *blobWriter) close(cause error) error {
 	if b.open {
 		_ = b.pw.CloseWithError(errors.Join(cause, io.ErrUnexpectedEOF))
-		<-b.put
 		b.open = false
+		if err := <-b.put; err != nil && cause == nil {
+			return err
+		}
 	}
 	if cause == nil && !b.ended {
 		return fmt.Errorf("large objects end before their trailer: %w", io.ErrUnexpectedEOF)

@@ -162,7 +162,10 @@ func TestEverythingNonSuperuser(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = c.Close(t.Context())
-	testbed.SQL(t, p, src, "DROP TABLE alice.own_revoked") // nor may it read this one
+	testbed.SQL(t, p, src, "DROP TABLE IF EXISTS alice.own_revoked") // nor may it read this one
+	wantText(t, mustExit(t, 12, "run", "--source", u(src), "--target", u(dst)), "large object 103")
+	untouched(t, p, dst)
+	testbed.SQL(t, p, src, "SELECT lo_unlink(103)")
 	out := mustExit(t, 0, "run", "--source", u(src), "--target", u(dst), "--split-size", "64kB")
 	if strings.Contains(out, "p@ss") {
 		t.Error("the output shows the password")

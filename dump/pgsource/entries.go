@@ -263,7 +263,7 @@ func (s *Source) tableData(r *relation, id stream.DumpID, roots map[uint32]strea
 	if root := s.rels[r.root]; r.viaRoot && root != nil && byOID[root.oid] != 0 {
 		// Rows are routed anew on the target: they need the root's column order.
 		into = root
-		t.Columns, t.Root, t.RootName = root.columns, root.entry, stream.Text(root.namespace+"."+root.name)
+		t.Columns, t.Root, t.RootName = root.columns, root.entry, root.namespace+"."+root.name
 		e.Defn = viaRootMark + stream.Text(pgsession.Qualified(string(root.namespace), string(root.name)))
 	}
 	e.CopyStmt = stream.Text("COPY " + pgsession.Qualified(string(into.namespace), string(into.name)) + columnList(t.Columns) + " FROM stdin;\n")

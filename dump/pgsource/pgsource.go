@@ -162,7 +162,21 @@ func (s *Source) preflight(ctx context.Context) error {
 		return (&stream.Failure{Kind: stream.Preflight, Object: s.conn.Name(), Msg: "it has a schema named pgmove, which is the name of pgmove's ledger on a target"}).
 			WithHint("rename that schema")
 	}
-	if s.versnum >= 90500 && s.whole() {
+	if s.whole() {
+		rows, err := co.Rows(ctx, `SELECT m.oid FROM pg_catalog.pg_largeobject_metadata m
+			WHERE NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)
+			AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(coalesce(m.lomacl, pg_catalog.acldefault('L', m.lomowner))) a
+				WHERE a.privilege_type = 'SELECT' AND (a.grantee = 0 OR pg_catalog.pg_has_role(a.grantee, 'USAGE'))) ORDER BY 1 LIMIT 100`)
+		if err != nil {
+			return err
+		}
+		if len(rows) > 0 {
+			return (&stream.Failure{Kind: stream.Denied, Object: s.conn.Name(),
+				Msg: fmt.Sprintf("role %s may not read large object %s%s", s.conn.User(), rows[0][0], more(len(rows)-1))}).
+				WithHint("grant it SELECT on the large objects, or run as their owner")
+		}
+	}
+	if s.whole() {
 		rows, err := co.Rows(ctx, `SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 			WHERE c.relkind IN ('r', 'p') AND c.relrowsecurity AND c.relpersistence <> 't'
 			AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = current_user)
@@ -177,6 +191,13 @@ func (s *Source) preflight(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func more(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and %d or more others", n)
 }
 
 // nameList joins (namespace, name) rows for a message.

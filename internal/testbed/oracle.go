@@ -116,7 +116,8 @@ func textDifference(a, b, ignore []string) []string {
 // an heir's may stand in another order.
 func (p *Postgres) fingerprints(ctx context.Context, db string) (map[string]string, error) {
 	out := map[string]string{}
-	rows, err := p.Query(ctx, db, `SELECT c.oid, n.nspname, c.relname, c.relkind, c.relispopulated,
+	// Nothing of the database's may stand before the server's own names.
+	rows, err := p.Query(ctx, db, `SET search_path = pg_catalog; SELECT c.oid, n.nspname, c.relname, c.relkind, c.relispopulated,
 		coalesce((SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
 			AND NOT a.attisdropped), '')
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

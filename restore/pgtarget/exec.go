@@ -157,7 +157,7 @@ func (t *Target) explain(e *stream.Entry, err error) error {
 	if e.Secret {
 		f.Hint = "its SQL is not shown: it may hold a password"
 	} else {
-		f.Hint = fmt.Sprintf("its SQL: %.400s", strings.TrimSpace(stream.Text(e.Defn).Display()))
+		f.Hint = fmt.Sprintf("its SQL: %.400s", strings.TrimSpace(e.Defn.Display()))
 	}
 	return f
 }
