@@ -48,7 +48,7 @@ func ownerFlags() []cli.Flag {
 }
 
 func toolFlag() cli.Flag {
-	return &cli.StringFlag{Name: "pg-bin", EnvVars: []string{"PGMOVE_PG_BIN"}, Usage: "take pg_dump from `DIR` instead of searching the usual places"}
+	return &cli.StringFlag{Name: "pg-bin", EnvVars: []string{"PGMOVE_PG_BIN"}, Usage: "take pg_dump from `DIR` (or several, as PATH lists them) instead of searching the usual places"}
 }
 
 func validateFlags() []cli.Flag {

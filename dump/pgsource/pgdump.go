@@ -36,7 +36,7 @@ func findTool(ctx context.Context, dir string, versionNum int) (*tool, error) {
 	major := versionNum / 10000
 	var dirs []string
 	if dir != "" {
-		dirs = []string{dir}
+		dirs = filepath.SplitList(dir)
 	} else {
 		for _, p := range places {
 			m, _ := filepath.Glob(p)

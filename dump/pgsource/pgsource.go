@@ -35,7 +35,8 @@ type Options struct {
 	// SplitSize is the size, in bytes on disk with TOAST, above which a table is
 	// read in several chunks of about that size; 0 for DefaultSplitSize.
 	SplitSize int64
-	// BinDir is where pg_dump is taken from; "" searches the usual places.
+	// BinDir is where pg_dump is taken from, one folder or several as PATH lists
+	// them; "" searches the usual places.
 	BinDir string
 	// Encoding is the client encoding of rows and names; "" for the database's.
 	Encoding string

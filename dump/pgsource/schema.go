@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -16,13 +17,23 @@ import (
 // the order of inherited columns say nothing about the schema.
 func schemaItems(entries []stream.Entry, noOwner, noACL bool) []stream.SchemaItem {
 	items := []stream.SchemaItem{}
+	blobs := map[stream.DumpID]*stream.Entry{}
+	for i := range entries {
+		if entries[i].Desc == "BLOB METADATA" {
+			blobs[entries[i].ID] = &entries[i]
+		}
+	}
 	for i := range entries {
 		e := &entries[i]
 		if e.Section == stream.Data || e.Section == stream.Sequences || noACL && (e.Desc == "ACL" || e.Desc == "DEFAULT ACL") {
 			continue
 		}
-		it := stream.SchemaItem{Desc: e.Desc, Namespace: e.Namespace, Tag: e.Tag, Defn: e.Defn}
+		it := stream.SchemaItem{Desc: e.Desc, Namespace: e.Namespace, Tag: withoutModes(e.Tag), Defn: e.Defn}
 		text := string(e.Defn)
+		if e.Desc == "ACL" && strings.HasPrefix(string(e.Tag), "LARGE OBJECT") {
+			items = append(items, blobACL(e, blobs)...)
+			continue
+		}
 		switch {
 		case e.Pass == stream.DatabasePass:
 			// Also where it can't be renamed it is compared: as it stands.
@@ -56,6 +67,15 @@ func schemaItems(entries []stream.Entry, noOwner, noACL bool) []stream.SchemaIte
 	return items
 }
 
+// withoutModes takes IN out of a procedure's arguments: servers before 14 leave it out of
+// the name that they print.
+func withoutModes(tag stream.Text) stream.Text {
+	if !strings.Contains(string(tag), "(") {
+		return tag
+	}
+	return stream.Text(strings.NewReplacer("(IN ", "(", ", IN ", ", ").Replace(string(tag)))
+}
+
 // blobItems gives each large object an item; from 17 on pg_dump has one entry for
 // many of them.
 func blobItems(e *stream.Entry, noOwner bool) []stream.SchemaItem {
@@ -71,6 +91,28 @@ func blobItems(e *stream.Entry, noOwner bool) []stream.SchemaItem {
 	var out []stream.SchemaItem
 	for _, id := range ids {
 		out = append(out, stream.SchemaItem{Desc: "LARGE OBJECT", Tag: stream.Text(id), Hash: hex.EncodeToString(h[:16])})
+	}
+	return out
+}
+
+var blobName = regexp.MustCompile(`LARGE OBJECT \d+`)
+
+// blobACL gives each large object an item for its privileges; from 17 on one entry
+// holds those of a group.
+func blobACL(e *stream.Entry, groups map[stream.DumpID]*stream.Entry) []stream.SchemaItem {
+	tags := []string{string(e.Tag)}
+	if len(e.Dependencies) > 0 && groups[e.Dependencies[0]] != nil {
+		tags = nil
+		for _, id := range strings.Fields(string(groups[e.Dependencies[0]].Defn)) {
+			tags = append(tags, "LARGE OBJECT "+id)
+		}
+	}
+	said := strings.Split(blobName.ReplaceAllString(string(e.Defn), "LARGE OBJECT"), "\n")
+	slices.Sort(said)
+	h := sha256.Sum256([]byte(strings.Join(slices.Compact(said), "\n")))
+	var out []stream.SchemaItem
+	for _, t := range tags {
+		out = append(out, stream.SchemaItem{Desc: "ACL", Tag: stream.Text(t), Hash: hex.EncodeToString(h[:16])})
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -243,4 +244,87 @@ func (b *Block) run(ctx context.Context, conn *pgconn.PgConn, sql string) error 
 		return fmt.Errorf("%w (%s)", err, pe.Where)
 	}
 	return err
+}
+
+// PrivateServer makes, in the folder into, a copy of the installation whose programs
+// are in bin, in which the extension is installed whose control file and scripts
+// are in the folder files, and returns the copy's folder of programs. It needs no rights on the
+// installation and doesn't change it: the server finds its other files relative to
+// its own program, which alone is copied; the rest are links.
+func PrivateServer(bin, into, files string) (privateBin string, err error) {
+	if bin, err = filepath.EvalSymlinks(bin); err != nil {
+		return "", err
+	}
+	if into, err = filepath.EvalSymlinks(into); err != nil {
+		return "", err
+	}
+	root, share, err := shareDir(bin)
+	if err != nil {
+		return "", err
+	}
+	rel, err := filepath.Rel(root, bin)
+	if err != nil {
+		return "", err
+	}
+	privateBin = filepath.Join(into, rel)
+	extensions := filepath.Join(share, "extension")
+	links := []struct{ from, to string }{
+		{bin, privateBin},
+		{filepath.Dir(bin), filepath.Dir(privateBin)}, // lib is beside bin
+		{filepath.Join(root, share), filepath.Join(into, share)},
+		{filepath.Join(root, extensions), filepath.Join(into, extensions)},
+		{files, filepath.Join(into, extensions)},
+	}
+	// All folders come first: a link to a folder in the place of one would lead into the installation.
+	for _, l := range links {
+		if err := os.MkdirAll(l.to, 0o755); err != nil {
+			return "", err
+		}
+	}
+	for _, l := range links {
+		if err := linkAll(l.from, l.to); err != nil {
+			return "", err
+		}
+	}
+	const program = "postgres"
+	code, err := os.ReadFile(filepath.Join(bin, program))
+	if err != nil {
+		return "", err
+	}
+	target := filepath.Join(privateBin, program)
+	return privateBin, errors.Join(os.Remove(target), os.WriteFile(target, code, 0o755))
+}
+
+// shareDir finds the folder of an installation that holds extension/: it is root/share, and
+// root is above bin. Debian has bin in /usr/lib/postgresql/15/bin and share in
+// /usr/share/postgresql/15.
+func shareDir(bin string) (root, share string, err error) {
+	version := filepath.Base(filepath.Dir(bin))
+	for root = filepath.Dir(bin); root != filepath.Dir(root); root = filepath.Dir(root) {
+		for _, share := range []string{"share/postgresql/" + version, "share/postgresql", "share"} {
+			if st, err := os.Stat(filepath.Join(root, share, "extension")); err == nil && st.IsDir() {
+				return root, share, nil
+			}
+		}
+	}
+	return "", "", fmt.Errorf("no extensions beside %s", bin)
+}
+
+// linkAll links what is in the folder from into the folder to, but for what is there already.
+func linkAll(from, to string) error {
+	from, err := filepath.Abs(from)
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		err := os.Symlink(filepath.Join(from, e.Name()), filepath.Join(to, e.Name()))
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
 }
