@@ -80,6 +80,10 @@ func Run(ctx context.Context, snap Snapshot, w *stream.Writer, o Options) (*stre
 	if err := snap.Release(ctx); err != nil {
 		return nil, err
 	}
+	defer func() { o.Observe.Send(stream.Event{Kind: stream.EventPhase, Side: "dump"}) }()
+	if !w.Live() {
+		o.Observe.Send(stream.Event{Kind: stream.EventPhase, Side: "dump", Text: "seal"})
+	}
 	c := contents(h, entries, w.Records())
 	c.Sequences, c.Schema = snap.Contents()
 	if w.Live() {

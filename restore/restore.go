@@ -101,6 +101,7 @@ func Run(ctx context.Context, r *stream.Reader, t Target, o Options) error {
 			return err
 		}
 	}
+	rs.phase("")
 	return rs.verdict()
 }
 

@@ -25,7 +25,7 @@ type EventKind uint8
 
 // The kinds of events.
 const (
-	// EventPhase: a side begins a new phase, named in Text.
+	// EventPhase: a side begins a new phase, named in Text; "" where it has ended.
 	EventPhase EventKind = iota + 1
 	// EventPlan: Count chunks of Bytes bytes are to come, by the source's estimate.
 	EventPlan

@@ -179,7 +179,8 @@ func (l location) open(ctx context.Context, c *cli.Context, create bool) (stream
 		return nil, err
 	}
 	return s3store.Open(ctx, s3store.Options{Bucket: bucket, Prefix: prefix, Endpoint: c.String("s3-endpoint"),
-		Region: c.String("s3-region"), PathStyle: c.Bool("s3-path-style") || c.String("s3-endpoint") != ""})
+		Region: c.String("s3-region"), PathStyle: c.Bool("s3-path-style") || c.String("s3-endpoint") != "",
+		Uploads: c.Int("jobs")})
 }
 
 // openSource opens a database for reading with the flags' settings.

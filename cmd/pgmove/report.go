@@ -87,6 +87,9 @@ func (r *Report) observe(e stream.Event) {
 	case stream.EventPhase:
 		r.endSection(e.Side)
 		r.phases[e.Side] = e.Text
+		if e.Text == "" {
+			break
+		}
 		r.Sections = append(r.Sections, SectionReport{Side: e.Side, Name: e.Text, Started: time.Now(), Seconds: -1})
 	case stream.EventPlan:
 		r.now.total, r.now.of = e.Bytes, e.Count

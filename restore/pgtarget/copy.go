@@ -27,7 +27,7 @@ func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, 
 		begin := "BEGIN; "
 		t.needMu.Lock()
 		if t.need[e.ID] {
-			begin += "SET LOCAL search_path = " + t.path() + "; "
+			begin += setPath(t.path(), true)
 		}
 		t.needMu.Unlock()
 		src := &source{r: rows}

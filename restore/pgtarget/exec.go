@@ -55,6 +55,13 @@ func (t *Target) fencedOff(ctx context.Context) bool {
 // user's function shadows a built-in one.
 func (t *Target) path() string { return "pg_catalog, " + string(t.source.SearchPath) }
 
+// setPath returns the statement that sets a search_path, for the transaction or the
+// session. As a string and not as SQL: a setting may hold "a;DROP", which the
+// server takes for one odd name.
+func setPath(path string, local bool) string {
+	return fmt.Sprintf("SELECT pg_catalog.set_config('search_path', %s, %t);\n", pgsession.Literal(path), local)
+}
+
 // needsPath names the errors of a name that was not found.
 func needsPath(code string) bool {
 	switch code {
@@ -73,7 +80,7 @@ func (t *Target) apply(ctx context.Context, s *pgsession.Session, entries []*str
 	var q strings.Builder
 	q.WriteString("BEGIN;\n")
 	if path != "" {
-		fmt.Fprintf(&q, "SET LOCAL search_path = %s;\n", path)
+		q.WriteString(setPath(path, true))
 	}
 	space, am := stream.Text(""), stream.Text("")
 	values := make([]string, 0, len(entries))
@@ -172,7 +179,7 @@ func (t *Target) Analyze(ctx context.Context, tables []*stream.Entry) error {
 	err := t.with(ctx, func(s *pgsession.Session) error { return s.Do(ctx, sql) })
 	if needsPath(pgsession.Code(err)) && t.source.SearchPath != "" {
 		err = t.with(ctx, func(s *pgsession.Session) error {
-			if err := s.Do(ctx, "SET search_path = "+t.path()); err != nil {
+			if err := s.Do(ctx, setPath(t.path(), false)); err != nil {
 				return err
 			}
 			aerr := s.Do(ctx, sql)
