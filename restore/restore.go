@@ -9,9 +9,7 @@ package restore
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"sync"
 	"time"
@@ -212,46 +210,6 @@ func (r *run) verdict() error {
 	return stream.Fail(stream.Failed, "%d entries failed:%s", len(r.failed), b.String())
 }
 
-// load loads all chunks and applies post-data as tables become complete.
-func (r *run) load(ctx context.Context) error {
-	s := newScheduler(r.family, r.postData())
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return r.inOrder(ctx, r.pick(stream.Sequences, stream.MainPass)) })
-	var loaders sync.WaitGroup
-	l := &loading{run: r, sched: s, left: r.chunkCounts(), fresh: len(r.planned())}
-	l.change = make(chan struct{})
-	for range max(r.Jobs, 1) {
-		loaders.Add(1)
-		g.Go(func() error {
-			defer loaders.Done()
-			return l.work(ctx)
-		})
-	}
-	for range max(r.Jobs, 1) {
-		g.Go(func() error { return r.build(ctx, s) })
-	}
-	return g.Wait()
-}
-
-func (r *run) chunkCounts() map[stream.DumpID]int {
-	m := make(map[stream.DumpID]int, len(r.chunks))
-	for id, n := range r.chunks {
-		m[id] = n
-	}
-	return m
-}
-
-// planned lists the chunks by their table, one element a chunk.
-func (r *run) planned() []stream.DumpID {
-	var out []stream.DumpID
-	for id, n := range r.chunks {
-		for range n {
-			out = append(out, id)
-		}
-	}
-	return out
-}
-
 // postData returns the work after the rows: post-data entries and the ANALYZEs.
 func (r *run) postData() []*task {
 	var tasks []*task
@@ -318,129 +276,4 @@ func (r *run) analyze(ctx context.Context, list []*stream.Entry) error {
 		}
 	}
 	return nil
-}
-
-// loading is the state that loaders share.
-type loading struct {
-	run   *run
-	sched *scheduler
-
-	mu     sync.Mutex
-	left   map[stream.DumpID]int // chunks still to load, by data entry
-	fresh  int                   // chunks not yet tried once to their end
-	loaded int                   // chunks loaded
-	tried  map[string]int        // by chunk key: what loaded was when it last failed
-	change chan struct{}
-}
-
-func (l *loading) work(ctx context.Context) error {
-	for {
-		c, err := l.run.reader.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := l.awaitTurn(ctx, c); err != nil {
-			return err
-		}
-		if err := l.one(ctx, c); err != nil {
-			return err
-		}
-	}
-}
-
-// awaitTurn lets a chunk that failed once wait until all others were tried.
-func (l *loading) awaitTurn(ctx context.Context, c stream.Chunk) error {
-	for {
-		l.mu.Lock()
-		_, again := l.tried[c.Key]
-		ready := !again || l.fresh == 0
-		change := l.change
-		l.mu.Unlock()
-		if ready {
-			return nil
-		}
-		select {
-		case <-change:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-func (l *loading) one(ctx context.Context, c stream.Chunk) error {
-	r := l.run
-	e := r.byID[c.Table]
-	if e == nil {
-		return stream.Fail(stream.Integrity, "the plan has a chunk of entry %d, which is not among the entries", c.Table)
-	}
-	start := time.Now()
-	rows, err := r.reader.OpenChunk(ctx, c)
-	if err != nil {
-		return err
-	}
-	var rec *stream.Record
-	err = r.target.CopyFrom(ctx, e, c, verified{rows, &rec})
-	if err != nil {
-		var lt later
-		again := errors.As(err, &lt) && lt.Later() && l.mayRetry(c)
-		rows.GiveBack(err, again)
-		if again {
-			return nil
-		}
-		return err
-	}
-	if err := rows.Close(); err != nil {
-		return err
-	}
-	r.Observe.Send(stream.Event{Kind: stream.EventChunk, Side: "restore", Object: e.Name(), Entry: e.ID,
-		Rows: rec.Digest.Rows, Bytes: rec.RawBytes, Took: time.Since(start)})
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.loaded++
-	l.tryDone(c)
-	if l.left[c.Table]--; l.left[c.Table] == 0 {
-		l.sched.loaded(c.Table)
-	}
-	return nil
-}
-
-// mayRetry notes a failed try, and says whether another one makes sense: only
-// when something was loaded since the last.
-func (l *loading) mayRetry(c stream.Chunk) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	last, again := l.tried[c.Key]
-	if again && last == l.loaded {
-		return false
-	}
-	l.tryDone(c)
-	if l.tried == nil {
-		l.tried = map[string]int{}
-	}
-	l.tried[c.Key] = l.loaded
-	return true
-}
-
-// tryDone counts a chunk's first try. The caller holds l.mu.
-func (l *loading) tryDone(c stream.Chunk) {
-	if _, again := l.tried[c.Key]; !again {
-		l.fresh--
-	}
-	close(l.change)
-	l.change = make(chan struct{})
-}
-
-// verified keeps the record that Verify returns.
-type verified struct {
-	*stream.ChunkReader
-	rec **stream.Record
-}
-
-func (v verified) Verify(taken int64) (*stream.Record, error) {
-	rec, err := v.ChunkReader.Verify(taken)
-	*v.rec = rec
-	return rec, err
 }

@@ -1,0 +1,157 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pgmove/pgmove/stream"
+)
+
+// load loads all chunks and applies post-data as tables become complete.
+func (r *run) load(ctx context.Context) error {
+	s := newScheduler(r.family, r.postData())
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.inOrder(ctx, r.pick(stream.Sequences, stream.MainPass)) })
+	l := &loading{run: r, sched: s, left: maps.Clone(r.chunks), change: make(chan struct{})}
+	for _, n := range r.chunks {
+		l.fresh += n
+	}
+	for range max(r.Jobs, 1) {
+		g.Go(func() error { return l.work(ctx) })
+	}
+	for range max(r.Jobs, 1) {
+		g.Go(func() error { return r.build(ctx, s) })
+	}
+	return g.Wait()
+}
+
+// loading is the state that loaders share.
+type loading struct {
+	run   *run
+	sched *scheduler
+
+	mu     sync.Mutex
+	left   map[stream.DumpID]int // chunks still to load, by data entry
+	fresh  int                   // chunks not yet tried once to their end
+	loaded int                   // chunks loaded
+	tried  map[string]int        // by chunk key: what loaded was when it last failed
+	change chan struct{}
+}
+
+func (l *loading) work(ctx context.Context) error {
+	for {
+		c, err := l.run.reader.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := l.awaitTurn(ctx, c); err != nil {
+			return err
+		}
+		if err := l.one(ctx, c); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitTurn lets a chunk that failed once wait until all others were tried.
+func (l *loading) awaitTurn(ctx context.Context, c stream.Chunk) error {
+	for {
+		l.mu.Lock()
+		_, again := l.tried[c.Key]
+		ready := !again || l.fresh == 0
+		change := l.change
+		l.mu.Unlock()
+		if ready {
+			return nil
+		}
+		select {
+		case <-change:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (l *loading) one(ctx context.Context, c stream.Chunk) error {
+	r := l.run
+	e := r.byID[c.Table]
+	if e == nil {
+		return stream.Fail(stream.Integrity, "the plan has a chunk of entry %d, which is not among the entries", c.Table)
+	}
+	start := time.Now()
+	rows, err := r.reader.OpenChunk(ctx, c)
+	if err != nil {
+		return err
+	}
+	var rec *stream.Record
+	err = r.target.CopyFrom(ctx, e, c, verified{rows, &rec})
+	if err != nil {
+		var lt later
+		again := errors.As(err, &lt) && lt.Later() && l.mayRetry(c)
+		rows.GiveBack(err, again)
+		if again {
+			return nil
+		}
+		return err
+	}
+	if err := rows.Close(); err != nil {
+		return err
+	}
+	r.Observe.Send(stream.Event{Kind: stream.EventChunk, Side: "restore", Object: e.Name(), Entry: e.ID,
+		Rows: rec.Digest.Rows, Bytes: rec.RawBytes, Took: time.Since(start)})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.loaded++
+	l.tryDone(c)
+	if l.left[c.Table]--; l.left[c.Table] == 0 {
+		l.sched.loaded(c.Table)
+	}
+	return nil
+}
+
+// mayRetry notes a failed try, and says whether another one makes sense: only
+// when something was loaded since the last.
+func (l *loading) mayRetry(c stream.Chunk) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last, again := l.tried[c.Key]
+	if again && last == l.loaded {
+		return false
+	}
+	l.tryDone(c)
+	if l.tried == nil {
+		l.tried = map[string]int{}
+	}
+	l.tried[c.Key] = l.loaded
+	return true
+}
+
+// tryDone counts a chunk's first try. The caller holds l.mu.
+func (l *loading) tryDone(c stream.Chunk) {
+	if _, again := l.tried[c.Key]; !again {
+		l.fresh--
+	}
+	close(l.change)
+	l.change = make(chan struct{})
+}
+
+// verified keeps the record that Verify returns.
+type verified struct {
+	*stream.ChunkReader
+	rec **stream.Record
+}
+
+func (v verified) Verify(taken int64) (*stream.Record, error) {
+	rec, err := v.ChunkReader.Verify(taken)
+	*v.rec = rec
+	return rec, err
+}
