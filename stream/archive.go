@@ -107,7 +107,9 @@ type SchemaItem struct {
 	Desc      Text `json:"desc"`
 	Namespace Text `json:"namespace,omitempty"`
 	Tag       Text `json:"tag"`
-	// Hash is of the normalised definition, the owner and the drop statement.
+	// Owner is the object's owner; "" for kinds that have none of their own.
+	Owner Text `json:"owner,omitempty"`
+	// Hash is of the normalised definition, without the owner.
 	Hash string `json:"hash"`
 	// Defn is the definition for people to read; it is not stored.
 	Defn Text `json:"-"`

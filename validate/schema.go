@@ -36,18 +36,27 @@ type key struct{ desc, namespace, tag stream.Text }
 
 // compareSchema compares item by item. Between major versions the same object may be
 // printed in other words: there a difference of the text alone is a warning.
-func compareSchema(want *stream.Contents, h stream.Header, got []stream.SchemaItem, res *Result) {
+func compareSchema(want *stream.Contents, h stream.Header, got []stream.SchemaItem, o Options, res *Result) {
 	sameMajor := want.Header.Source.VersionNum/10000 == h.Source.VersionNum/10000
 	left := map[key][]stream.SchemaItem{}
+	skip := func(s stream.SchemaItem) bool { return o.NoACL && (s.Desc == "ACL" || s.Desc == "DEFAULT ACL") }
 	for _, g := range got {
-		k := key{g.Desc, g.Namespace, g.Tag}
-		left[k] = append(left[k], g)
+		if !skip(g) {
+			k := key{g.Desc, g.Namespace, g.Tag}
+			left[k] = append(left[k], g)
+		}
 	}
 	var rest []stream.SchemaItem
 	for _, w := range want.Schema {
+		if skip(w) {
+			continue
+		}
 		res.Schema++
 		k := key{w.Desc, w.Namespace, w.Tag}
 		if i := indexOf(left[k], w.Hash); i >= 0 {
+			if g := left[k][i]; !o.NoOwner && g.Owner != w.Owner {
+				res.Mismatches = append(res.Mismatches, fmt.Sprintf("%s belongs to %s instead of %s", w.Name(), g.Owner.Display(), w.Owner.Display()))
+			}
 			left[k] = append(left[k][:i:i], left[k][i+1:]...)
 			continue
 		}

@@ -59,7 +59,9 @@ type Options struct {
 	Jobs  int
 	// NoSchema leaves the schema out; the result says that it is unverified.
 	NoSchema bool
-	Observe  stream.Observer
+	// NoOwner and NoACL leave owners and privileges out of the comparison.
+	NoOwner, NoACL bool
+	Observe        stream.Observer
 }
 
 // Verdict is what a comparison came to.
@@ -132,7 +134,7 @@ func Run(ctx context.Context, want *stream.Contents, t Target, o Options) (*Resu
 	if o.NoSchema || len(want.Schema) == 0 {
 		res.Unverified = append(res.Unverified, "the schema: it was not compared")
 	} else {
-		compareSchema(want, h, schema, res)
+		compareSchema(want, h, schema, o, res)
 	}
 	return res, nil
 }

@@ -103,21 +103,11 @@ func runRestore(ctx context.Context, c *cli.Context, rep *Report) error {
 			return err
 		}
 		defer compared.Close()
-		warnOwnership(c, src, rep)
 	}
 	if err := restore.Run(ctx, r, tgt, restore.Options{Jobs: c.Int("jobs"), Continue: goOn, Observe: rep.observe}); err != nil {
 		return err
 	}
 	return finish(ctx, c, level, contents, compared, tgt, rep)
-}
-
-// warnOwnership: an archive's schema was fingerprinted with owners and privileges;
-// without them it cannot be compared.
-func warnOwnership(c *cli.Context, src stream.Source, rep *Report) {
-	if c.Bool("no-owner") && !src.NoOwner || c.Bool("no-acl") && !src.NoACL {
-		rep.noSchema = true
-		stream.Observer(rep.observe).Warn("restore", "the schema is not compared: the archive was dumped with owners and privileges, and is restored without")
-	}
 }
 
 func openArchive(ctx context.Context, c *cli.Context, flag, text string) (*stream.Reader, error) {

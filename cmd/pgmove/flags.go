@@ -200,7 +200,7 @@ func openSource(ctx context.Context, c *cli.Context, conn *pgsession.Conn, o str
 // openCompared opens a target for reading, the way the contents were read.
 func openCompared(ctx context.Context, c *cli.Context, conn *pgsession.Conn, src stream.Source, o stream.Observer) (*pgsource.Source, error) {
 	s, err := pgsource.Open(ctx, conn, pgsource.Options{Jobs: c.Int("jobs"), BinDir: c.String("pg-bin"), Encoding: src.Encoding,
-		NoOwner: src.NoOwner || c.Bool("no-owner"), NoACL: src.NoACL || c.Bool("no-acl"), NoSchema: c.Bool("no-schema-check"),
+		NoSchema:  c.Bool("no-schema-check"),
 		Selection: src.Selection, Patience: patience, Observe: o, Side: "validate"})
 	if err != nil && stream.KindOf(err) == stream.Preflight && strings.Contains(err.Error(), "pg_dump") {
 		return nil, stream.Fail(stream.Preflight, "the target's schema could not be compared").Because(err).

@@ -147,3 +147,37 @@ func TestSelection(t *testing.T) {
 		t.Errorf("%s tables of 2 (%v)", n, err)
 	}
 }
+
+// TestNoOwner restores an archive that has owners and privileges to a server without those roles.
+func TestNoOwner(t *testing.T) {
+	p := testbed.Shared(t, 0)
+	src := testbed.Database(t, p)
+	testbed.SQL(t, p, src, shop+"CREATE ROLE gone_owner; ALTER TABLE log OWNER TO gone_owner; GRANT SELECT ON orders TO gone_owner")
+	t.Cleanup(func() { _ = p.Exec(context.Background(), src, "DROP OWNED BY gone_owner; DROP ROLE gone_owner") })
+	other := testbed.OwnPostgres(t, testbed.PostgresOptions{})
+	dst := testbed.Database(t, other)
+	dir := t.TempDir() + "/archive"
+	mustExit(t, 0, "dump", "--source", p.URL(src), "--to", dir)
+	wantText(t, mustExit(t, 10, "restore", "--from", dir, "--target", other.URL(dst)), "gone_owner", "--no-owner")
+	wantText(t, mustExit(t, 0, "restore", "--from", dir, "--target", other.URL(dst), "--no-owner", "--no-acl"), "schema entries compared")
+	wantText(t, mustExit(t, 30, "validate", "--archive", dir, "--target", other.URL(dst)), "TABLE public.log belongs to postgres instead of gone_owner", "ACL public.TABLE orders is missing")
+	mustExit(t, 0, "validate", "--archive", dir, "--target", other.URL(dst), "--no-owner", "--no-acl")
+	direct := testbed.Database(t, other)
+	mustExit(t, 0, "run", "--source", p.URL(src), "--target", other.URL(direct), "--no-owner", "--no-acl")
+}
+
+// TestOldClient refuses a pg_dump that is older than the server.
+func TestOldClient(t *testing.T) {
+	old, ok := testbed.ClientBin(testbed.DefaultMajor())
+	majors := testbed.Majors()
+	newest := majors[len(majors)-1]
+	if !ok || newest <= testbed.DefaultMajor() {
+		t.Logf("no server newer than %d is installed here", testbed.DefaultMajor())
+		return
+	}
+	p := testbed.OwnPostgres(t, testbed.PostgresOptions{Major: newest})
+	src, dst := testbed.Database(t, p), testbed.Database(t, p)
+	wantText(t, mustExit(t, 10, "run", "--source", p.URL(src), "--target", p.URL(dst), "--pg-bin", old),
+		fmt.Sprintf("version %d or newer is needed", newest), "too old", old)
+	untouched(t, p, dst)
+}

@@ -37,6 +37,8 @@ type Report struct {
 
 	jobs     int
 	noSchema bool
+	noOwner  bool
+	noACL    bool
 
 	mu       sync.Mutex
 	loadTime map[stream.DumpID]time.Duration
@@ -76,6 +78,7 @@ type SectionReport struct {
 
 func newReport(c *cli.Context) *Report {
 	return &Report{Command: c.Command.Name, Tool: version, Started: time.Now(), jobs: c.Int("jobs"), noSchema: c.Bool("no-schema-check"),
+		noOwner: c.Bool("no-owner"), noACL: c.Bool("no-acl"),
 		loadTime: map[stream.DumpID]time.Duration{}, loaded: map[stream.DumpID]int64{}, phases: map[string]string{}, warned: map[string]bool{}}
 }
 

@@ -147,7 +147,8 @@ func finish(ctx context.Context, _ *cli.Context, level validate.Level, contents 
 
 // compare validates an open target and puts the result into the report.
 func compare(ctx context.Context, level validate.Level, contents *stream.Contents, target *pgsource.Source, rep *Report) error {
-	res, err := validate.Run(ctx, contents, target, validate.Options{Level: level, Jobs: rep.jobs, NoSchema: rep.noSchema, Observe: rep.observe})
+	res, err := validate.Run(ctx, contents, target, validate.Options{Level: level, Jobs: rep.jobs, NoSchema: rep.noSchema,
+		NoOwner: rep.noOwner || contents.Header.Source.NoOwner, NoACL: rep.noACL || contents.Header.Source.NoACL, Observe: rep.observe})
 	if err != nil {
 		return err
 	}

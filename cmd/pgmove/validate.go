@@ -45,7 +45,6 @@ func runValidate(ctx context.Context, c *cli.Context, rep *Report) error {
 		return err
 	}
 	defer target.Close()
-	warnOwnership(c, contents.Header.Source, rep)
 	return compare(ctx, level, contents, target, rep)
 }
 

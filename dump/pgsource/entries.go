@@ -50,7 +50,7 @@ func (s *Source) Entries(ctx context.Context) (stream.Header, []stream.Entry, er
 	if err != nil {
 		return h, nil, pgsession.Explain(err, s.conn.Name())
 	}
-	s.schema = schemaItems(s.entries, s.opts.NoOwner, s.opts.NoACL)
+	s.schema = schemaItems(s.entries)
 	s.warnMu.Lock()
 	s.facts.Warnings = append([]stream.Text(nil), s.warnings...)
 	s.warnMu.Unlock()

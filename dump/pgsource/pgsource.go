@@ -42,7 +42,8 @@ type Options struct {
 	Encoding string
 	// Selection restricts what is dumped.
 	Selection stream.Selection
-	// NoOwner and NoACL leave owners and privileges out of the comparison of schemas.
+	// NoOwner and NoACL are noted in the archive: who restores it leaves owners
+	// and privileges out.
 	NoOwner, NoACL bool
 	// NoSchema leaves pg_dump out: no schema entries, only what rows need.
 	NoSchema bool

@@ -15,7 +15,7 @@ import (
 // schemaItems reduces entries to what two databases are compared by: what each
 // object is, how it is defined, whose it is. Dump IDs, the database's own name and
 // the order of inherited columns say nothing about the schema.
-func schemaItems(entries []stream.Entry, noOwner, noACL bool) []stream.SchemaItem {
+func schemaItems(entries []stream.Entry) []stream.SchemaItem {
 	items := []stream.SchemaItem{}
 	blobs := map[stream.DumpID]*stream.Entry{}
 	for i := range entries {
@@ -25,7 +25,7 @@ func schemaItems(entries []stream.Entry, noOwner, noACL bool) []stream.SchemaIte
 	}
 	for i := range entries {
 		e := &entries[i]
-		if e.Section == stream.Data || e.Section == stream.Sequences || noACL && (e.Desc == "ACL" || e.Desc == "DEFAULT ACL") {
+		if e.Section == stream.Data || e.Section == stream.Sequences {
 			continue
 		}
 		it := stream.SchemaItem{Desc: e.Desc, Namespace: e.Namespace, Tag: withoutModes(e.Tag), Defn: e.Defn}
@@ -46,15 +46,14 @@ func schemaItems(entries []stream.Entry, noOwner, noACL bool) []stream.SchemaIte
 		case e.Desc == "VIEW" || e.Desc == "MATERIALIZED VIEW" || e.Desc == "RULE":
 			text = withoutLayout(text)
 		case e.Desc == "BLOB" || e.Desc == "BLOB METADATA":
-			items = append(items, blobItems(e, noOwner)...)
+			items = append(items, blobItems(e)...)
 			continue
 		}
 		h := sha256.New()
-		owner := string(e.Owner)
-		if noOwner || pgtoc.OwnerStmt(string(e.Desc), "", string(e.Tag), "x", string(e.DropStmt)) == "" {
-			owner = "" // of a kind that has none of its own, or not to be compared
+		if pgtoc.OwnerStmt(string(e.Desc), "", string(e.Tag), "x", string(e.DropStmt)) != "" {
+			it.Owner = e.Owner
 		}
-		for _, p := range []string{text, owner, string(e.Tablespace), string(e.AccessMethod)} {
+		for _, p := range []string{text, string(e.Tablespace), string(e.AccessMethod)} {
 			h.Write([]byte(p))
 			h.Write([]byte{0})
 		}
@@ -78,19 +77,14 @@ func withoutModes(tag stream.Text) stream.Text {
 
 // blobItems gives each large object an item; from 17 on pg_dump has one entry for
 // many of them.
-func blobItems(e *stream.Entry, noOwner bool) []stream.SchemaItem {
+func blobItems(e *stream.Entry) []stream.SchemaItem {
 	ids := []string{string(e.Tag)}
 	if e.Desc == "BLOB METADATA" {
 		ids = strings.Fields(string(e.Defn))
 	}
-	owner := string(e.Owner)
-	if noOwner {
-		owner = ""
-	}
-	h := sha256.Sum256([]byte(owner))
 	var out []stream.SchemaItem
 	for _, id := range ids {
-		out = append(out, stream.SchemaItem{Desc: "LARGE OBJECT", Tag: stream.Text(id), Hash: hex.EncodeToString(h[:16])})
+		out = append(out, stream.SchemaItem{Desc: "LARGE OBJECT", Tag: stream.Text(id), Owner: e.Owner})
 	}
 	return out
 }
