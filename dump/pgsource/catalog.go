@@ -2,6 +2,8 @@ package pgsource
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,9 +27,14 @@ type relation struct {
 	unstable  bool   // a partitioned table whose hash another server computes otherwise
 	config    uint32 // the extension whose configuration it is
 	filter    stream.Text
+	refers    []uint32 // tables that its foreign keys refer to; of extensions' only
 	columns   []stream.Text
 	generated []stream.Text
 	intKey    stream.Text // a primary key of one integer column
+	readable  bool
+	read      bool // a sequence whose position follows
+	last      int64
+	called    bool
 
 	entry stream.DumpID
 	owner stream.Text
@@ -52,7 +59,8 @@ func (s *Source) readRelations(ctx context.Context, q *pgsession.Session) error 
 	rows, err := q.Rows(ctx, `SELECT c.oid, n.nspname, c.relname, c.relkind, `+heap+`,
 		CASE WHEN c.relkind = 'r' THEN pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::int ELSE 0 END,
 		CASE WHEN c.relkind = 'r' THEN pg_catalog.pg_table_size(c.oid) ELSE 0 END, c.reltuples::bigint,
-		coalesce((SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid AND c.relispartition LIMIT 1), 0)
+		coalesce((SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid AND c.relispartition LIMIT 1), 0),
+		CASE WHEN c.relkind = 'S' THEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') ELSE true END
 		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.relkind IN ('r', 'p', 'S') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_'
 		AND n.nspname NOT IN ('information_schema', '`+LedgerSchema+`') ORDER BY c.oid`)
@@ -61,7 +69,7 @@ func (s *Source) readRelations(ctx context.Context, q *pgsession.Session) error 
 	}
 	for _, r := range rows {
 		s.rels[oid(r[0])] = &relation{oid: oid(r[0]), namespace: stream.Text(r[1]), name: stream.Text(r[2]), kind: r[3][0],
-			heap: r[4] == "t", pages: number(r[5]), bytes: number(r[6]), rows: number(r[7]), parent: oid(r[8])}
+			heap: r[4] == "t", pages: number(r[5]), bytes: number(r[6]), rows: number(r[7]), parent: oid(r[8]), readable: r[9] == "t"}
 	}
 	if err := s.readColumns(ctx, q); err != nil {
 		return err
@@ -77,6 +85,17 @@ func (s *Source) readRelations(ctx context.Context, q *pgsession.Session) error 
 	for _, r := range rows {
 		if rel := s.rels[oid(r[1])]; rel != nil {
 			rel.config, rel.filter = oid(r[0]), stream.Text(r[2])
+		}
+	}
+	// An extension's foreign keys are there before its rows are.
+	rows, err = q.Rows(ctx, `SELECT k.conrelid, k.confrelid FROM pg_catalog.pg_constraint k
+		WHERE k.contype = 'f' AND k.conrelid <> k.confrelid AND EXISTS (SELECT FROM pg_catalog.pg_extension x WHERE k.conrelid = ANY (x.extconfig))`)
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if rel := s.rels[oid(r[0])]; rel != nil {
+			rel.refers = append(rel.refers, oid(r[1]))
 		}
 	}
 	return nil
@@ -150,6 +169,42 @@ func (s *Source) readPartitioning(ctx context.Context, q *pgsession.Session) err
 			r.viaRoot = r.viaRoot || p.unstable
 		}
 	}
+	return nil
+}
+
+// readSequences reads where the sequences stand, and how many large objects there are.
+// Sequences are not transactional: read after the snapshot, they are never behind its rows.
+func (s *Source) readSequences(ctx context.Context, q *pgsession.Session) error {
+	const batch = 100
+	var seqs []*relation
+	for _, r := range s.rels {
+		if r.kind == 'S' && r.readable {
+			seqs = append(seqs, r)
+		}
+	}
+	sortRelations(seqs)
+	for part := range slices.Chunk(seqs, batch) {
+		var sql strings.Builder
+		for i, r := range part {
+			if i > 0 {
+				sql.WriteString(" UNION ALL ")
+			}
+			fmt.Fprintf(&sql, "SELECT %d, last_value, is_called FROM %s", i, pgsession.Qualified(string(r.namespace), string(r.name)))
+		}
+		rows, err := q.Rows(ctx, sql.String())
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			seq := part[number(r[0])]
+			seq.read, seq.last, seq.called = true, number(r[1]), r[2] == "t"
+		}
+	}
+	row, err := q.Row(ctx, "SELECT count(*) FROM pg_catalog.pg_largeobject_metadata")
+	if err != nil {
+		return err
+	}
+	s.blobs = number(row[0])
 	return nil
 }
 

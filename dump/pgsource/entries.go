@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/pgmove/pgmove/internal/pgsession"
 	"github.com/pgmove/pgmove/stream"
 	"github.com/pgmove/pgmove/stream/pgtoc"
@@ -37,18 +39,9 @@ func (s *Source) Entries(ctx context.Context) (stream.Header, []stream.Entry, er
 		}
 	}
 	s.watch()
-	err := s.with(ctx, func(w *worker) error {
-		if err := s.readRelations(ctx, w.sess); err != nil {
-			return err
-		}
-		s.convert()
-		if err := s.addData(ctx, w.sess); err != nil {
-			return err
-		}
-		return s.readRoles(ctx, w.sess)
-	})
-	if err != nil {
-		return h, nil, pgsession.Explain(err, s.conn.Name())
+	s.convert()
+	if err := s.addData(); err != nil {
+		return h, nil, err
 	}
 	s.schema = schemaItems(s.entries)
 	s.warnMu.Lock()
@@ -63,6 +56,25 @@ func (s *Source) snapshotAndSchema(ctx context.Context) error {
 		return err
 	}
 	s.startWorkers()
+	// Both see the snapshot: pg_dump reads the schema while we read what rows need.
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.readSchema(ctx) })
+	g.Go(func() error {
+		return s.with(ctx, func(w *worker) error {
+			if err := s.readRelations(ctx, w.sess); err != nil {
+				return err
+			}
+			if err := s.readSequences(ctx, w.sess); err != nil {
+				return err
+			}
+			return s.readRoles(ctx, w.sess)
+		})
+	})
+	return g.Wait()
+}
+
+// readSchema has pg_dump tell the schema.
+func (s *Source) readSchema(ctx context.Context) error {
 	if s.opts.NoSchema {
 		s.toc = &pgtoc.TOC{}
 		return nil
@@ -176,7 +188,7 @@ func secret(desc string) bool {
 }
 
 // addData adds the entries of the data and sequences sections, which pg_dump was not asked for.
-func (s *Source) addData(ctx context.Context, q *pgsession.Session) error {
+func (s *Source) addData() error {
 	next := stream.DumpID(s.toc.MaxID())
 	id := func() stream.DumpID { next++; return next }
 	byOID := map[uint32]stream.DumpID{}
@@ -223,18 +235,23 @@ func (s *Source) addData(ctx context.Context, q *pgsession.Session) error {
 			data[i].Dependencies = append(data[i].Dependencies, r)
 		}
 	}
-	if err := s.sequenceValues(ctx, q, seqs); err != nil {
+	dataOf := map[uint32]stream.DumpID{}
+	for i := range data {
+		dataOf[data[i].CatalogID[1]] = data[i].ID
+	}
+	for i := range data {
+		for _, to := range s.rels[data[i].CatalogID[1]].refers {
+			if d := dataOf[to]; d != 0 {
+				data[i].Dependencies = append(data[i].Dependencies, d)
+			}
+		}
+	}
+	if err := s.setSequences(seqs); err != nil {
 		return err
 	}
-	if len(blobs) > 0 || s.opts.NoSchema {
-		n, err := q.Row(ctx, "SELECT count(*) FROM pg_catalog.pg_largeobject_metadata")
-		if err != nil {
-			return err
-		}
-		if count := number(n[0]); count > 0 {
-			data = append(data, stream.Entry{ID: id(), Section: stream.Data, Desc: "BLOBS", Tag: "BLOBS", Dependencies: blobs,
-				Table: &stream.Table{Name: "large objects", LargeObjects: true, Rows: count, Bytes: count * blobEstimate}})
-		}
+	if (len(blobs) > 0 || s.opts.NoSchema) && s.blobs > 0 {
+		data = append(data, stream.Entry{ID: id(), Section: stream.Data, Desc: "BLOBS", Tag: "BLOBS", Dependencies: blobs,
+			Table: &stream.Table{Name: "large objects", LargeObjects: true, Rows: s.blobs, Bytes: s.blobs * blobEstimate}})
 	}
 	// Where pg_dump would put them: before the first post-data entry.
 	at := len(s.entries)
@@ -282,33 +299,20 @@ func columnList(cols []stream.Text) string {
 	return " (" + strings.Join(q, ", ") + ")"
 }
 
-// sequenceValues reads where the sequences stand. They are not transactional: read after
-// the snapshot, they are never behind its rows.
-func (s *Source) sequenceValues(ctx context.Context, q *pgsession.Session, seqs []stream.Entry) error {
-	const batch = 100
-	for at := 0; at < len(seqs); at += batch {
-		part := seqs[at:min(at+batch, len(seqs))]
-		var sql strings.Builder
-		for i, e := range part {
-			if i > 0 {
-				sql.WriteString(" UNION ALL ")
-			}
-			fmt.Fprintf(&sql, "SELECT %d, last_value, is_called FROM %s", i, pgsession.Qualified(string(e.Namespace), string(e.Tag)))
+// setSequences makes the statements that set the sequences' positions.
+func (s *Source) setSequences(seqs []stream.Entry) error {
+	for i := range seqs {
+		e := &seqs[i]
+		r := s.rels[e.CatalogID[1]]
+		if !r.read {
+			return (&stream.Failure{Kind: stream.Denied, Object: s.conn.Name(), Msg: fmt.Sprintf("role %s may not read sequence %s", s.conn.User(), e.Name())}).
+				WithHint("grant it SELECT on the sequence")
 		}
-		rows, err := q.Rows(ctx, sql.String())
-		if err != nil {
-			return err
-		}
-		if len(rows) != len(part) {
-			return fmt.Errorf("%d of %d sequences answered", len(rows), len(part))
-		}
-		for _, r := range rows {
-			e := &part[number(r[0])]
-			v := stream.SequenceValue{Namespace: e.Namespace, Name: e.Tag, Last: number(r[1]), Called: r[2] == "t"}
-			s.seqs = append(s.seqs, v)
-			e.Defn = stream.Text(fmt.Sprintf("SELECT pg_catalog.setval(%s, %d, %t);\n",
-				pgsession.Literal(pgsession.Qualified(string(e.Namespace), string(e.Tag))), v.Last, v.Called))
-		}
+		v := stream.SequenceValue{Namespace: e.Namespace, Name: e.Tag, Last: r.last, Called: r.called}
+		s.seqs = append(s.seqs, v)
+		e.CatalogID[1] = 0 // as in pg_dump's own entry
+		e.Defn = stream.Text(fmt.Sprintf("SELECT pg_catalog.setval(%s, %d, %t);\n",
+			pgsession.Literal(pgsession.Qualified(string(e.Namespace), string(e.Tag))), v.Last, v.Called))
 	}
 	return nil
 }

@@ -75,6 +75,7 @@ type Source struct {
 	entries  []stream.Entry
 	rels     map[uint32]*relation
 	locked   map[uint32]bool
+	blobs    int64 // large objects
 	seqs     []stream.SequenceValue
 	schema   []stream.SchemaItem
 	warnMu   sync.Mutex

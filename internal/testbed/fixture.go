@@ -272,8 +272,8 @@ func PrivateServer(bin, into, files string) (privateBin string, err error) {
 		{bin, privateBin},
 		{filepath.Dir(bin), filepath.Dir(privateBin)}, // lib is beside bin
 		{filepath.Join(root, share), filepath.Join(into, share)},
+		{files, filepath.Join(into, extensions)}, // these win over the installation's
 		{filepath.Join(root, extensions), filepath.Join(into, extensions)},
-		{files, filepath.Join(into, extensions)},
 	}
 	// All folders come first: a link to a folder in the place of one would lead into the installation.
 	for _, l := range links {

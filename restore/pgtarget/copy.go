@@ -66,8 +66,9 @@ func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, 
 			t.warn(fmt.Sprintf("the rows of %s need the source's search_path and are loaded under it", e.Name()))
 		}
 		return laterError{err}
-	case code == "23514", code == "P0001", code == "P0002", code == "21000":
-		// A CHECK may read other tables; they need not be there yet.
+	case code == "23514", code == "23503", code == "P0001", code == "P0002", code == "21000":
+		// A CHECK may read other tables, an extension's table refer to another: they
+		// need not be there yet.
 		return laterError{err}
 	}
 	return err
