@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/bits"
+	"strconv"
+	"strings"
 
 	"github.com/zeebo/xxh3"
 )
@@ -47,17 +49,22 @@ func (d Digest) String() string {
 // MarshalText writes the text form.
 func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// UnmarshalText reads the text form.
+// UnmarshalText reads the text form, and nothing that is written otherwise.
 func (d *Digest) UnmarshalText(text []byte) error {
-	var rows int64
-	var sum string
-	if n, err := fmt.Sscanf(string(text), "%d:%s", &rows, &sum); n != 2 || err != nil || rows < 0 {
-		return fmt.Errorf("not a digest: %.60q", text)
+	bad := fmt.Errorf("not a digest: %.60q", text)
+	rows, sum, _ := strings.Cut(string(text), ":")
+	n, err := strconv.ParseInt(rows, 10, 64)
+	if err != nil || n < 0 {
+		return bad
 	}
 	b, err := hex.DecodeString(sum)
 	if err != nil || len(b) != 16 {
-		return fmt.Errorf("not a digest: %.60q", text)
+		return bad
 	}
-	*d = Digest{Rows: rows, Sum: [2]uint64{binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[:8])}}
+	got := Digest{Rows: n, Sum: [2]uint64{binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[:8])}}
+	if got.String() != string(text) {
+		return bad
+	}
+	*d = got
 	return nil
 }

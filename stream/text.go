@@ -79,7 +79,7 @@ func (t Text) Display() string {
 // turn the direction of the text.
 func printable(r rune) bool {
 	switch {
-	case r < 0x20, r >= 0x7f && r < 0xa0, r == 0x2028, r == 0x2029,
+	case r < 0x20, r >= 0x7f && r < 0xa0, r == 0x61c, r == 0x2028, r == 0x2029,
 		r >= 0x200e && r <= 0x200f, r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069:
 		return false
 	}

@@ -172,3 +172,32 @@ func TestEverythingNonSuperuser(t *testing.T) {
 	}
 	testbed.MustBeEqual(t, p, src, p, dst, stale...)
 }
+
+// TestUnmovable moves what can't be moved as it is: it must never end in success without a word.
+func TestUnmovable(t *testing.T) {
+	p, other := testbed.OwnPostgres(t, testbed.PostgresOptions{}), testbed.OwnPostgres(t, testbed.PostgresOptions{})
+	prepareCluster(t, p)
+	prepareCluster(t, other)
+	blocks, err := testbed.ReadFixture(fixtures + "unmovable.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range blocks {
+		if b.Until != 0 && p.Major() > b.Until {
+			continue // nothing that this server can hold
+		}
+		t.Run(b.Name, func(t *testing.T) {
+			src, dst := database(t, p), database(t, other)
+			c := connect(t, p.URL(src))
+			if _, err := testbed.LoadFixture(t.Context(), c, fixtures+"unmovable.sql", testbed.FixtureOptions{Superuser: true, Only: []string{b.Name}}); err != nil {
+				t.Fatal(err)
+			}
+			_ = c.Close(t.Context())
+			code, out, errs := pgmove(t, "run", "--source", p.URL(src), "--target", other.URL(dst))
+			t.Logf("exit code %d\n%s", code, errs)
+			if code == 0 && !strings.Contains(out, "unverified: public.") {
+				t.Errorf("exit code 0\n%s%s", out, errs)
+			}
+		})
+	}
+}

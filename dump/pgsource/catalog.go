@@ -146,6 +146,10 @@ func (s *Source) readPartitioning(ctx context.Context, q *pgsession.Session) err
 	if s.versnum >= 120000 {
 		collation = " OR EXISTS (SELECT FROM pg_catalog.pg_collation l WHERE l.oid = ANY (p.partcollation) AND NOT l.collisdeterministic)"
 	}
+	if s.opts.Encoding != "UTF8" {
+		// A hash of text is one of its bytes, and the target may well have another encoding.
+		collation += " OR 0 <> ANY (p.partcollation)"
+	}
 	// The types are anyenum, anyarray, record, anyrange and anymultirange.
 	rows, err := q.Rows(ctx, `SELECT DISTINCT p.partrelid FROM pg_catalog.pg_partitioned_table p
 		JOIN pg_catalog.pg_opclass o ON o.oid = ANY (p.partclass)

@@ -34,14 +34,15 @@ func main() {
 	via := flag.String("via", "dir", "the way from source to target: dir (a folder as staging store), s3 (an S3 server) or direct")
 	program := flag.String("pgmove", filepath.Join("bin", "pgmove"), "the pgmove program")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// SIGPIPE: when nobody reads on (make demo | head) all is put away as well.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	d := &demo{program: *program, via: *via, out: os.Stdout}
 	err := d.run(ctx)
 	interrupted := ctx.Err() != nil
-	stop()
 	if cerr := d.close(); cerr != nil {
 		err = errors.Join(err, fmt.Errorf("clean up: %w", cerr))
 	}
+	stop()
 	switch {
 	case interrupted:
 		fmt.Println("\nInterrupted. All servers are stopped, all folders removed.")
