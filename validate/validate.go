@@ -103,7 +103,11 @@ func (r *Result) Err() error {
 	if len(r.Mismatches) == 0 {
 		return nil
 	}
-	f := stream.Fail(stream.Mismatch, "the target differs from the source in %d places", len(r.Mismatches))
+	places := "places"
+	if len(r.Mismatches) == 1 {
+		places = "place"
+	}
+	f := stream.Fail(stream.Mismatch, "the target differs from the source in %d %s", len(r.Mismatches), places)
 	for i, m := range r.Mismatches {
 		if i == 20 {
 			f.Msg += fmt.Sprintf("\n  … and %d more", len(r.Mismatches)-i)
@@ -161,6 +165,8 @@ func compareTables(ctx context.Context, want *stream.Contents, t Target, entries
 		g *group
 		e *stream.Entry
 		c stream.Chunk
+		// id is the table's in the contents; on the target it has another.
+		id stream.DumpID
 	}
 	var jobs []job
 	byRows := o.Level == Digest
@@ -186,7 +192,7 @@ func compareTables(ctx context.Context, want *stream.Contents, t Target, entries
 			}
 			for _, c := range cs {
 				c.Format = tc.Format
-				jobs = append(jobs, job{g, &e, c})
+				jobs = append(jobs, job{g, &e, c, tc.ID})
 			}
 		}
 	}
@@ -204,7 +210,7 @@ func compareTables(ctx context.Context, want *stream.Contents, t Target, entries
 			mu.Lock()
 			defer mu.Unlock()
 			j.g.got.Add(d)
-			o.Observe.Send(stream.Event{Kind: stream.EventChunk, Side: "validate", Object: j.g.name, Rows: d.Rows, Bytes: bytes, Took: time.Since(start)})
+			o.Observe.Send(stream.Event{Kind: stream.EventChunk, Side: "validate", Object: j.g.name, Entry: j.id, Rows: d.Rows, Bytes: bytes, Took: time.Since(start)})
 			return nil
 		})
 	}

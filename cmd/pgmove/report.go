@@ -116,6 +116,9 @@ func (r *Report) observe(e stream.Event) {
 			}
 		case "validate":
 			r.now.compared += e.Bytes
+			if r.Command == "validate" {
+				r.loadTime[e.Entry] += e.Took
+			}
 			r.now.comparedChunks++
 		}
 	case stream.EventEntry:
@@ -172,6 +175,7 @@ func (r *Report) setResult(res *validate.Result) {
 	for i, t := range r.Contents.Tables {
 		if v, ok := byID[int32(t.ID)]; ok {
 			r.Tables[i].Verdict, r.Tables[i].Note = string(v.Verdict), v.Note
+			r.Tables[i].Seconds = r.loadTime[t.ID].Seconds()
 		}
 	}
 	r.Warnings = append(r.Warnings, res.Warnings...)

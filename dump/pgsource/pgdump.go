@@ -148,7 +148,9 @@ func (t *tool) run(ctx context.Context, s *Source, more []string, head bool) (*p
 	defer cancel()
 	cmd := exec.CommandContext(ctx, t.path, args...)
 	// English messages: what pg_dump says is read here.
-	cmd.Env = append(append(os.Environ(), env...), "LC_ALL=C", "LC_MESSAGES=C", "PGAPPNAME=pgmove")
+	// What pg_dump does not pin itself, and defaults are printed by.
+	cmd.Env = append(append(os.Environ(), env...), "LC_ALL=C", "LC_MESSAGES=C", "PGAPPNAME=pgmove",
+		"PGOPTIONS="+strings.TrimSpace(os.Getenv("PGOPTIONS")+" -c bytea_output=hex -c TimeZone=UTC"))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()
