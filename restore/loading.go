@@ -95,6 +95,11 @@ func (l *loading) one(ctx context.Context, c stream.Chunk) error {
 	var rec *stream.Record
 	err = r.target.CopyFrom(ctx, e, c, verified{rows, &rec})
 	if err != nil {
+		if stream.KindOf(err) == stream.Failed && ctx.Err() == nil {
+			if damage := rows.Damage(); damage != nil {
+				err = damage
+			}
+		}
 		var lt later
 		again := errors.As(err, &lt) && lt.Later() && l.mayRetry(c)
 		rows.GiveBack(err, again)

@@ -73,6 +73,11 @@ func Run(ctx context.Context, r *stream.Reader, t Target, o Options) error {
 		return err
 	}
 	rs.index(entries, plan)
+	var bytes int64
+	for _, c := range plan {
+		bytes += c.Bytes
+	}
+	o.Observe.Send(stream.Event{Kind: stream.EventPlan, Side: "restore", Count: len(plan), Bytes: bytes})
 	rs.phase("pre-data")
 	if err := rs.inOrder(ctx, rs.pick(stream.PreData, stream.MainPass)); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/pgmove/pgmove/stream/blockpipe"
@@ -201,7 +202,7 @@ func (b *blobReader) fill() error {
 		o := b.objects[0]
 		var err error
 		if b.oid, err = blobOID(o.Key); err != nil {
-			return err
+			return b.r.broken(o.Key, err)
 		}
 		if b.cur, err = b.r.openObject(b.ctx, o); err != nil {
 			return err
@@ -245,12 +246,13 @@ func (b *blobReader) Close() error {
 }
 
 func blobOID(key string) (uint32, error) {
-	var oid uint32
 	name, _, _ := strings.Cut(key, ".dat")
-	if n, err := fmt.Sscanf(name, "blob_%d", &oid); n != 1 || err != nil {
-		return 0, fmt.Errorf("%s: not the name of a large object", key)
+	digits, ok := strings.CutPrefix(name, "blob_")
+	oid, err := strconv.ParseUint(digits, 10, 32)
+	if !ok || err != nil {
+		return 0, errors.New("not the name of a large object")
 	}
-	return oid, nil
+	return uint32(oid), nil
 }
 
 // BlobScanner takes a row stream of large objects apart.

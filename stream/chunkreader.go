@@ -244,6 +244,18 @@ func (c *ChunkReader) Verify(rows int64) (*Record, error) {
 	return c.record, nil
 }
 
+// Damage reads a stored chunk to its end and says whether the archive is to blame for what
+// the database refused; nil where it is sound. Of a live run there is nothing to read.
+func (c *ChunkReader) Damage() error {
+	if c.live != nil {
+		return nil
+	}
+	if _, err := c.Verify(-1); KindOf(err) == Integrity {
+		return err
+	}
+	return nil
+}
+
 // Close acknowledges the chunk: its rows are committed.
 func (c *ChunkReader) Close() error {
 	err := c.src.Close()

@@ -83,8 +83,13 @@ type sample struct {
 	rows    map[string][]byte // by chunk key
 }
 
-// newSample makes contents with every format. Keys are those of w.
-func newSample(w *stream.Writer) *sample {
+// newSample makes contents with every format; those that are not large are a few kilobytes.
+// Keys are those of w.
+func newSample(w *stream.Writer, large bool) *sample {
+	many, piece := 100, 100
+	if large {
+		many, piece = 3000, stream.BlobPiece
+	}
 	s := &sample{rows: map[string][]byte{}}
 	entry := func(id stream.DumpID, name stream.Text, large bool) {
 		s.entries = append(s.entries, stream.Entry{ID: id, Section: stream.Data, Desc: "TABLE DATA", Namespace: "public", Tag: name,
@@ -96,7 +101,7 @@ func newSample(w *stream.Writer) *sample {
 		s.rows[c.Key] = rows
 	}
 	entry(10, "split \xe4\xff", false)
-	chunk(10, 21, 0, 2, stream.FormatText, textRows("first", 3000))
+	chunk(10, 21, 0, 2, stream.FormatText, textRows("first", many))
 	chunk(10, 22, 1, 2, stream.FormatText, textRows("second", 10))
 	entry(11, "empty", false)
 	chunk(11, 11, 0, 1, stream.FormatText, nil)
@@ -104,15 +109,19 @@ func newSample(w *stream.Writer) *sample {
 	chunk(12, 12, 0, 1, stream.FormatBinary, binaryRows([][]byte{[]byte("a"), nil}, [][]byte{{}, []byte("\n\\.\n")}))
 	entry(13, "blobs", true)
 	chunk(13, 13, 0, 1, stream.FormatBlobs, blobRows(blob{7, []byte("small")}, blob{8, nil},
-		blob{9, bytes.Repeat([]byte("0123456789abcdef"), stream.BlobPiece/16)}, blob{10, bytes.Repeat([]byte{0, 255}, stream.BlobPiece)}))
+		blob{9, bytes.Repeat([]byte("0123456789abcdef"), piece/16)}, blob{10, bytes.Repeat([]byte{0, 255}, piece)}))
 	return s
 }
 
-// writeSample writes a sealed archive of the sample.
+// writeSample writes a sealed archive of a sample that is not large.
 func writeSample(t testing.TB, store stream.Store, z stream.Compression, run string) *sample {
 	t.Helper()
 	w := stream.NewWriter(store, false, z)
-	s := newSample(w)
+	return seal(t, w, newSample(w, false), run)
+}
+
+func seal(t testing.TB, w *stream.Writer, s *sample, run string) *sample {
+	t.Helper()
 	ctx := t.Context()
 	h, err := w.Begin(ctx, stream.Header{Run: run, Engine: "postgresql", Source: stream.Source{Database: "s\xff"}}, s.entries, s.chunks)
 	if err != nil {

@@ -218,6 +218,11 @@ func (r *Reader) Plan(ctx context.Context) ([]Chunk, error) {
 		if len(e.Body) != len(r.records) {
 			return nil, r.broken(keyPlan, fmt.Errorf("it has %d chunks, the manifest %d", len(e.Body), len(r.records)))
 		}
+		for _, c := range e.Body {
+			if rec := r.records[c.Key]; rec == nil || rec.Chunk != c {
+				return nil, r.broken(keyPlan, fmt.Errorf("chunk %s is not as the manifest has it", c.Key))
+			}
+		}
 		return e.Body, nil
 	}
 	r.mu.Lock()

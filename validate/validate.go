@@ -133,6 +133,11 @@ func Run(ctx context.Context, want *stream.Contents, t Target, o Options) (*Resu
 	if err := compareTables(ctx, want, t, entries, o, res); err != nil {
 		return nil, err
 	}
+	for i := range want.Schema {
+		if it := &want.Schema[i]; it.Desc == "MATERIALIZED VIEW" {
+			res.Unverified = append(res.Unverified, it.Name()+": filled anew on the target, its rows are not compared")
+		}
+	}
 	seqs, schema := t.Contents()
 	compareSequences(want.Sequences, seqs, res)
 	if o.NoSchema || want.Header.Source.DumpTool == "" {

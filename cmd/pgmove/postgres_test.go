@@ -143,6 +143,15 @@ func TestSelection(t *testing.T) {
 	p, src, dst := shopDatabases(t)
 	testbed.SQL(t, p, src, "CREATE TABLE alone (a int PRIMARY KEY, b text); INSERT INTO alone SELECT g, 'b' FROM generate_series(1, 100) g")
 	mustExit(t, 0, "run", "--source", p.URL(src), "--target", p.URL(dst), "--table", "log", "--table", "alone")
+	public := testbed.Database(t, p)
+	mustExit(t, 0, "run", "--source", p.URL(src), "--target", p.URL(public), "--schema", "public")
+	testbed.MustBeEqual(t, p, src, p, public)
+	testbed.SQL(t, p, src, "CREATE SCHEMA side; CREATE TABLE side.t (a int); INSERT INTO side.t VALUES (1)")
+	side := testbed.Database(t, p)
+	testbed.SQL(t, p, side, "CREATE SCHEMA side")
+	mustExit(t, 0, "run", "--source", p.URL(src), "--target", p.URL(side), "--table", "side.t")
+	unchecked := testbed.Database(t, p)
+	wantText(t, mustExit(t, 0, "run", "--source", p.URL(src), "--target", p.URL(unchecked), "--no-schema-check"), "unverified: the schema")
 	if n, err := p.Value(t.Context(), dst, "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"); err != nil || n != "2" {
 		t.Errorf("%s tables of 2 (%v)", n, err)
 	}

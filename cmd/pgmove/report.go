@@ -95,7 +95,9 @@ func (r *Report) observe(e stream.Event) {
 		}
 		r.Sections = append(r.Sections, SectionReport{Side: e.Side, Name: e.Text, Started: time.Now(), Seconds: -1})
 	case stream.EventPlan:
-		r.now.total, r.now.of = e.Bytes, e.Count
+		if e.Side == "dump" || r.Command == "restore" {
+			r.now.total, r.now.of = e.Bytes, e.Count
+		}
 	case stream.EventRows:
 		r.now.bytes += e.Bytes
 	case stream.EventChunk:
@@ -240,7 +242,11 @@ func (r *Report) print(w io.Writer) {
 	printTable(w, []string{"side", "section", "from", "time"}, rows)
 	if r.Result != nil {
 		fmt.Fprintf(w, "\nvalidated: %d tables, %d sequences, %d schema entries compared\n", len(r.Result.Tables), r.Result.Sequences, r.Result.Schema)
-		for _, u := range r.Result.Unverified {
+		for i, u := range r.Result.Unverified {
+			if i == shown {
+				fmt.Fprintf(w, "… and %d more unverified\n", len(r.Result.Unverified)-i)
+				break
+			}
 			fmt.Fprintf(w, "unverified: %s\n", u)
 		}
 	}

@@ -226,6 +226,20 @@ func (s *Source) extensionConfig(exts map[uint32]stream.DumpID) []*relation {
 	return out
 }
 
+// allRelations returns the tables and sequences that could be dumped, for a source without a
+// schema: where nothing but rows is compared.
+func (s *Source) allRelations(id func() stream.DumpID) []*relation {
+	var out []*relation
+	for _, r := range s.rels {
+		if r.kind == 'S' && r.readable || r.kind == 'r' && s.locked[r.oid] {
+			r.entry = id()
+			out = append(out, r)
+		}
+	}
+	sortRelations(out)
+	return out
+}
+
 // readRoles lists the roles that objects of the database refer to.
 func (s *Source) readRoles(ctx context.Context, q *pgsession.Session) error {
 	rows, err := q.Rows(ctx, `SELECT r.rolname, bool_or(d.deptype = 'o'), bool_or(d.deptype = 'a'), bool_or(d.deptype = 'r')

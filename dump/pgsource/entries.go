@@ -29,8 +29,12 @@ func (s *Source) Entries(ctx context.Context) (stream.Header, []stream.Entry, er
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, errLockWait) || attempt == lockAttempts {
+		if !errors.Is(err, errLockWait) {
 			return h, nil, pgsession.Explain(err, s.conn.Name())
+		}
+		if attempt == lockAttempts {
+			return h, nil, (&stream.Failure{Kind: stream.Outage, Object: s.conn.Name(), Msg: "pg_dump could not lock the tables: " + s.blockers(ctx)}).
+				WithHint("try again when those statements have ended")
 		}
 		s.warn("pg_dump waits for a lock, the dump starts over: " + s.blockers(ctx))
 		s.Close()
@@ -215,6 +219,9 @@ func (s *Source) addData() error {
 		}
 	}
 	order = append(order, s.extensionConfig(exts)...)
+	if s.opts.NoSchema {
+		order = s.allRelations(id)
+	}
 	roots := map[uint32]stream.DumpID{}
 	for _, r := range order {
 		switch {

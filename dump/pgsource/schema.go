@@ -41,6 +41,9 @@ func schemaItems(entries []stream.Entry) []stream.SchemaItem {
 				text = r
 			}
 			it.Tag = "DATABASE"
+		case e.Secret:
+			// Not even a hash of a password leaves: a weak one could be guessed from it.
+			text, it.Defn = literals.ReplaceAllString(text, "''"), ""
 		case e.Desc == "TABLE":
 			text = sortedLines(text)
 		case e.Desc == "VIEW" || e.Desc == "MATERIALIZED VIEW" || e.Desc == "RULE":
@@ -88,6 +91,8 @@ func blobItems(e *stream.Entry) []stream.SchemaItem {
 	}
 	return out
 }
+
+var literals = regexp.MustCompile(`'(?:[^'\\]|''|\\.)*'`)
 
 var blobName = regexp.MustCompile(`LARGE OBJECT \d+`)
 

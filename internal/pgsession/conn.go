@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -118,7 +119,14 @@ func (c *Conn) scrub(err error) error {
 	if p := c.config.Password; p != "" {
 		s = strings.ReplaceAll(s, p, "(password)")
 	}
-	return errors.New(strings.Join(strings.Fields(s), " "))
+	// With and without TLS the same host says the same.
+	var said []string
+	for _, l := range strings.Split(s, "\n") {
+		if l = strings.Join(strings.Fields(l), " "); l != "" && !slices.Contains(said, l) {
+			said = append(said, l)
+		}
+	}
+	return errors.New(strings.Join(said, "; "))
 }
 
 var keyPassword = regexp.MustCompile(`(^|\s)(password|sslpassword)\s*=\s*('(\\.|[^'\\])*'|(\\.|[^\s\\])*)`)

@@ -118,6 +118,10 @@ func (t *Target) statements(e *stream.Entry) (string, error) {
 			return "", err
 		}
 	}
+	if e.Desc == "SCHEMA" && e.Tag == "public" {
+		// A dump of chosen schemas creates this one too, which every database has.
+		sql = strings.Replace(sql, "CREATE SCHEMA public", "CREATE SCHEMA IF NOT EXISTS public", 1)
+	}
 	if e.Desc == "BLOB METADATA" {
 		return t.blobMetadata(e), nil
 	}

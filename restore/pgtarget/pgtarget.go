@@ -17,6 +17,7 @@ import (
 
 	"github.com/pgmove/pgmove/internal/pgsession"
 	"github.com/pgmove/pgmove/stream"
+	"github.com/pgmove/pgmove/stream/pgtoc"
 )
 
 // Options tunes a target.
@@ -197,15 +198,34 @@ const occupants = `WITH ext AS (SELECT classid, objid FROM pg_catalog.pg_depend 
 	UNION ALL SELECT 'large object ' || oid FROM pg_catalog.pg_largeobject_metadata
 	LIMIT 1000`
 
-// CheckEmpty refuses a target that holds anything.
+// CheckEmpty refuses a target that another run holds, or that holds anything.
 func (t *Target) CheckEmpty(ctx context.Context) error {
+	if err := t.hold(ctx); err != nil {
+		return err
+	}
 	return pgsession.Explain(t.checkEmpty(ctx, nil), t.conn.Name())
 }
 
-func (t *Target) checkEmpty(ctx context.Context, _ []stream.Entry) error {
-	rows, err := t.control.Rows(ctx, occupants)
-	if err != nil || len(rows) == 0 {
+func (t *Target) checkEmpty(ctx context.Context, entries []stream.Entry) error {
+	all, err := t.control.Rows(ctx, occupants)
+	if err != nil {
 		return err
+	}
+	// A schema with nothing in it is in nobody's way, unless it comes with the archive.
+	ours := map[string]bool{"schema pgmove": true}
+	for i := range entries {
+		if e := &entries[i]; e.Desc == "SCHEMA" {
+			ours["schema "+string(e.Tag)] = true
+		}
+	}
+	var rows [][]string
+	for _, r := range all {
+		if !strings.HasPrefix(r[0], "schema ") || ours[r[0]] {
+			rows = append(rows, r)
+		}
+	}
+	if len(rows) == 0 {
+		return nil
 	}
 	var names []string
 	unfinished := false
@@ -230,13 +250,14 @@ func (t *Target) checkEmpty(ctx context.Context, _ []stream.Entry) error {
 }
 
 func (t *Target) checkRoles(ctx context.Context, entries []stream.Entry) error {
-	rows, err := t.control.Rows(ctx, "SELECT rolname FROM pg_catalog.pg_roles")
+	rows, err := t.control.Rows(ctx, "SELECT rolname, pg_catalog.pg_has_role(oid, 'MEMBER') FROM pg_catalog.pg_roles")
 	if err != nil {
 		return err
 	}
-	have := map[stream.Text]bool{"": true}
+	have, member := map[stream.Text]bool{"": true}, map[stream.Text]bool{"": true}
 	for _, r := range rows {
 		have[stream.Text(r[0])] = true
+		member[stream.Text(r[0])] = r[1] == "t"
 	}
 	missing := map[stream.Text]bool{}
 	for _, r := range t.source.Roles {
@@ -248,6 +269,18 @@ func (t *Target) checkRoles(ctx context.Context, entries []stream.Entry) error {
 		if !t.opts.NoOwner && !have[entries[i].Owner] {
 			missing[entries[i].Owner] = true
 		}
+	}
+	foreign := map[stream.Text]bool{}
+	for i := range entries {
+		if e := &entries[i]; !t.opts.NoOwner && have[e.Owner] && !member[e.Owner] &&
+			pgtoc.OwnerStmt(string(e.Desc), string(e.Namespace), string(e.Tag), string(e.Owner), string(e.DropStmt)) != "" {
+			foreign[e.Owner] = true
+		}
+	}
+	if len(missing) == 0 && len(foreign) > 0 {
+		return (&stream.Failure{Kind: stream.Denied, Object: t.conn.Name(),
+			Msg: fmt.Sprintf("role %s is no member of roles that own objects: %s", t.conn.User(), join(foreign))}).
+			WithHint("grant it those roles on the target, or leave owners out with --no-owner")
 	}
 	if len(missing) == 0 {
 		return nil

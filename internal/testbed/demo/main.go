@@ -38,8 +38,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	d := &demo{program: *program, via: *via, out: os.Stdout}
 	err := d.run(ctx)
-	interrupted := ctx.Err() != nil
+	interrupted := err != nil && ctx.Err() != nil
 	if cerr := d.close(); cerr != nil {
+		interrupted = false
 		err = errors.Join(err, fmt.Errorf("clean up: %w", cerr))
 	}
 	stop()
