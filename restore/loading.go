@@ -15,6 +15,11 @@ import (
 
 // load loads all chunks and applies post-data as tables become complete.
 func (r *run) load(ctx context.Context) error {
+	for i := range r.entries {
+		if e := &r.entries[i]; e.Table != nil && r.chunks[e.ID] == 0 {
+			return stream.Fail(stream.Integrity, "the plan has no chunk of %s", e.Name())
+		}
+	}
 	s := newScheduler(r.family, r.postData())
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.inOrder(ctx, r.pick(stream.Sequences, stream.MainPass)) })

@@ -236,9 +236,12 @@ func (s *Source) with(ctx context.Context, f func(*worker) error) error {
 	return nil
 }
 
-// check returns why the snapshot is lost, nil while it holds.
+// check returns why there is no snapshot to read, nil while it holds.
 func (s *Source) check() error {
 	s.coMu.Lock()
 	defer s.coMu.Unlock()
+	if s.lost == nil && s.coordinator == nil {
+		return errors.New("the snapshot was released")
+	}
 	return s.lost
 }

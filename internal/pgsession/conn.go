@@ -36,15 +36,15 @@ var ours = map[string]bool{
 // show no password.
 func Parse(s string) (*Conn, error) {
 	cfg, err := pgconn.ParseConfig(s)
-	c := &Conn{config: cfg, text: withoutPassword(s)}
 	if err != nil {
-		if m := errors.Unwrap(err); m != nil && !strings.Contains(m.Error(), s) {
-			err = m
-		} else {
-			err = errors.New("it is neither a postgres:// URL nor key=value pairs, or names a file or service that is not there")
+		return nil, notParsed(s, errors.Unwrap(err))
+	}
+	c := &Conn{config: cfg, text: withoutPassword(s)}
+	for k := range cfg.RuntimeParams {
+		if !setting.MatchString(k) {
+			// Most likely a password with a "?" in it: nothing of it is shown.
+			return nil, notParsed(s, nil)
 		}
-		return nil, (&stream.Failure{Kind: stream.Usage, Object: c.text, Msg: "not a connection string", Err: err}).
-			WithHint("write postgres://user@host:5432/database or host=… dbname=…")
 	}
 	for k := range cfg.RuntimeParams {
 		harmless, known := ours[k]
@@ -77,9 +77,6 @@ func Parse(s string) (*Conn, error) {
 
 // Name is the connection's host and database for messages; no user, no password.
 func (c *Conn) Name() string {
-	if c.config == nil {
-		return c.text
-	}
 	h := c.config.Host
 	if strings.Contains(h, ":") {
 		h = "[" + h + "]"
@@ -129,12 +126,79 @@ func (c *Conn) scrub(err error) error {
 	return errors.New(strings.Join(said, "; "))
 }
 
-var keyPassword = regexp.MustCompile(`(^|\s)(password|sslpassword)\s*=\s*('(\\.|[^'\\])*'|(\\.|[^\s\\])*)`)
+// setting matches the names of the server's settings.
+var setting = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$.]*$`)
 
-// withoutPassword takes the password out of a connection string.
+// quoted matches what an error quotes.
+var quoted = regexp.MustCompile("\"[^\"]*\"|`[^`]*`")
+
+// notParsed is the failure for a string that is none. What is wrong with it may be its password,
+// so only what can be none is shown: what follows the last "@", without parameters.
+func notParsed(s string, err error) error {
+	shown := s
+	if i := strings.LastIndexByte(s, '@'); i >= 0 {
+		shown = "…" + s[i:]
+	}
+	for _, mark := range []string{"?", "pass"} {
+		if i := strings.Index(strings.ToLower(shown), mark); i >= 0 {
+			shown = shown[:i] + "…"
+		}
+	}
+	// A URL's user and password before a missing "@".
+	if _, rest, ok := strings.Cut(shown, "://"); ok && strings.Contains(rest, ":") {
+		shown = "…"
+	}
+	if err != nil && quoted.MatchString(err.Error()) && shown != s {
+		err = nil // it may quote the password
+	}
+	if err == nil || strings.Contains(err.Error(), s) {
+		err = errors.New("it is neither a postgres:// URL nor key=value pairs; in a URL's password, special characters are written as %40 for @, %3F for ?")
+	}
+	return (&stream.Failure{Kind: stream.Usage, Object: stream.Text(shown).Display(), Msg: "not a connection string", Err: err}).
+		WithHint("write postgres://user@host:5432/database or host=… dbname=…")
+}
+
+// isSecret names the parameters that hold passwords.
+func isSecret(key string) bool {
+	k := strings.ToLower(key)
+	return k == "password" || k == "sslpassword"
+}
+
+// pairsWithoutPassword takes the passwords out of key=value pairs that were parsed before.
+func pairsWithoutPassword(s string) string {
+	var keep []string
+	for {
+		s = strings.TrimLeft(s, " \t\n\r\f\v")
+		key, rest, ok := strings.Cut(s, "=")
+		if !ok {
+			return strings.Join(keep, " ")
+		}
+		v := strings.TrimLeft(rest, " \t\n\r\f\v")
+		end, inQuotes := 0, strings.HasPrefix(v, "'")
+		for i := 0; i < len(v); i++ {
+			end = i + 1
+			if v[i] == '\\' {
+				i++
+				end = min(i+1, len(v))
+			} else if inQuotes && i > 0 && v[i] == '\'' {
+				break
+			} else if !inQuotes && strings.IndexByte(" \t\n\r\f\v", v[i]) >= 0 {
+				end = i
+				break
+			}
+		}
+		key = strings.TrimRight(key, " \t\n\r\f\v")
+		if !isSecret(key) {
+			keep = append(keep, key+"="+v[:end])
+		}
+		s = v[end:]
+	}
+}
+
+// withoutPassword takes the password out of a connection string that was parsed before.
 func withoutPassword(s string) string {
 	if !strings.HasPrefix(s, "postgres://") && !strings.HasPrefix(s, "postgresql://") {
-		return strings.TrimSpace(keyPassword.ReplaceAllString(s, "$1"))
+		return pairsWithoutPassword(s)
 	}
 	scheme, rest, _ := strings.Cut(s, "://")
 	// By hand and not by net/url: a string with several hosts is no URL to it.
@@ -156,7 +220,7 @@ func withoutPassword(s string) string {
 		if u, err := url.QueryUnescape(k); err == nil {
 			k = u
 		}
-		if kv != "" && k != "password" && k != "sslpassword" {
+		if kv != "" && !isSecret(k) {
 			keep = append(keep, kv)
 		}
 	}

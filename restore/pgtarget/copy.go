@@ -8,6 +8,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -38,9 +39,10 @@ func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, 
 		} else {
 			taken, err = load(ctx, s, begin, e, c, src)
 		}
+		ended := src.stop()
 		if err != nil {
-			if src.err != nil {
-				return src.err // why the rows ended is the cause, not what the server says of that
+			if ended != nil {
+				return ended // why the rows ended is the cause, not what the server says of that
 			}
 			return err
 		}
@@ -87,18 +89,34 @@ func (t *Target) explainChunk(e *stream.Entry, c stream.Chunk, err error) error 
 	return f
 }
 
-// source keeps the error that ended the rows.
+// source keeps the error that ended the rows, and ends their reading: where its
+// connection breaks pgconn returns while its own goroutine still reads.
 type source struct {
-	r   io.Reader
-	err error
+	r       io.Reader
+	mu      sync.Mutex // held while r is read
+	err     error
+	stopped bool
 }
 
 func (s *source) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return 0, io.ErrClosedPipe
+	}
 	n, err := s.r.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		s.err = err
 	}
 	return n, err
+}
+
+// stop waits until nobody reads any more, and returns what ended the rows early.
+func (s *source) stop() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+	return s.err
 }
 
 // load sends the statement that opens the transaction and the rows in one go.

@@ -299,49 +299,40 @@ func join(set map[stream.Text]bool) string {
 }
 
 func (t *Target) checkExtensions(ctx context.Context, entries []stream.Entry) error {
-	missing := map[stream.Text]bool{}
+	wanted := map[stream.Text]bool{}
 	for i := range entries {
 		if entries[i].Desc == "EXTENSION" {
-			missing[entries[i].Tag] = true
+			wanted[entries[i].Tag] = true
 		}
 	}
-	if len(missing) == 0 {
-		return nil
-	}
-	rows, err := t.control.Rows(ctx, "SELECT name FROM pg_catalog.pg_available_extensions")
-	if err != nil {
-		return err
-	}
-	for _, r := range rows {
-		delete(missing, stream.Text(r[0]))
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(), Msg: "extensions are not installed on the target's server: " + join(missing)}).
-		WithHint("install their packages on the target's server, or drop them on the source")
+	return t.checkThere(ctx, wanted, "SELECT name FROM pg_catalog.pg_available_extensions", "extensions are not installed on the target's server",
+		"install their packages on the target's server, or drop them on the source")
 }
 
 func (t *Target) checkTablespaces(ctx context.Context, entries []stream.Entry) error {
-	missing := map[stream.Text]bool{}
+	wanted := map[stream.Text]bool{}
 	for i := range entries {
 		if entries[i].Tablespace != "" {
-			missing[entries[i].Tablespace] = true
+			wanted[entries[i].Tablespace] = true
 		}
 	}
-	if len(missing) == 0 {
+	return t.checkThere(ctx, wanted, "SELECT spcname FROM pg_catalog.pg_tablespace", "tablespaces are missing on the target", "create them there")
+}
+
+// checkThere refuses the target unless the query lists all that is wanted.
+func (t *Target) checkThere(ctx context.Context, wanted map[stream.Text]bool, query, msg, hint string) error {
+	if len(wanted) == 0 {
 		return nil
 	}
-	rows, err := t.control.Rows(ctx, "SELECT spcname FROM pg_catalog.pg_tablespace")
+	rows, err := t.control.Rows(ctx, query)
 	if err != nil {
 		return err
 	}
 	for _, r := range rows {
-		delete(missing, stream.Text(r[0]))
+		delete(wanted, stream.Text(r[0]))
 	}
-	if len(missing) == 0 {
+	if len(wanted) == 0 {
 		return nil
 	}
-	return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(), Msg: "tablespaces are missing on the target: " + join(missing)}).
-		WithHint("create them there")
+	return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(), Msg: msg + ": " + join(wanted)}).WithHint("%s", hint)
 }
