@@ -39,6 +39,12 @@ func Parse(s string) (*Conn, error) {
 	if err != nil {
 		return nil, notParsed(s, errors.Unwrap(err))
 	}
+	if _, rest, ok := strings.Cut(s, "://"); ok && strings.HasPrefix(s, "postgres") {
+		path, _, _ := strings.Cut(rest, "?")
+		if i := strings.IndexAny(path, "@/"); i >= 0 && path[i] == '/' && strings.Contains(path, "@") {
+			return nil, notParsed(s, nil) // to libpq a database's name, to its writer a password with a slash
+		}
+	}
 	c := &Conn{config: cfg, text: withoutPassword(s)}
 	for k := range cfg.RuntimeParams {
 		if !setting.MatchString(k) {
@@ -132,6 +138,9 @@ var setting = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$.]*$`)
 // quoted matches what an error quotes.
 var quoted = regexp.MustCompile("\"[^\"]*\"|`[^`]*`")
 
+// private begins what may hold a password: parameters, and those of that name.
+var private = regexp.MustCompile(`(?i)\?|pass`)
+
 // notParsed is the failure for a string that is none. What is wrong with it may be its password,
 // so only what can be none is shown: what follows the last "@", without parameters.
 func notParsed(s string, err error) error {
@@ -139,10 +148,8 @@ func notParsed(s string, err error) error {
 	if i := strings.LastIndexByte(s, '@'); i >= 0 {
 		shown = "…" + s[i:]
 	}
-	for _, mark := range []string{"?", "pass"} {
-		if i := strings.Index(strings.ToLower(shown), mark); i >= 0 {
-			shown = shown[:i] + "…"
-		}
+	if at := private.FindStringIndex(shown); at != nil {
+		shown = shown[:at[0]] + "…"
 	}
 	// A URL's user and password before a missing "@".
 	if _, rest, ok := strings.Cut(shown, "://"); ok && strings.Contains(rest, ":") {
@@ -200,33 +207,27 @@ func withoutPassword(s string) string {
 	if !strings.HasPrefix(s, "postgres://") && !strings.HasPrefix(s, "postgresql://") {
 		return pairsWithoutPassword(s)
 	}
+	// By hand and not by net/url, whose rules are others than libpq's.
 	scheme, rest, _ := strings.Cut(s, "://")
-	// By hand and not by net/url: a string with several hosts is no URL to it.
-	query := ""
-	if i := strings.IndexByte(rest, '?'); i >= 0 {
-		rest, query = rest[:i], rest[i+1:]
+	if i := strings.IndexAny(rest, "@/"); i >= 0 && rest[i] == '@' {
+		user, _, _ := strings.Cut(rest[:i], ":")
+		scheme, rest = scheme+"://"+user, rest[i:]
+	} else {
+		scheme += "://"
 	}
-	authority := rest
-	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
-		user := rest[:i]
-		if j := strings.IndexByte(user, ':'); j >= 0 {
-			user = user[:j]
-		}
-		authority = user + rest[i:]
-	}
+	rest, query, _ := strings.Cut(rest, "?")
 	var keep []string
 	for _, kv := range strings.Split(query, "&") {
 		k, _, _ := strings.Cut(kv, "=")
-		if u, err := url.QueryUnescape(k); err == nil {
+		if u, err := url.PathUnescape(k); err == nil {
 			k = u
 		}
-		if kv != "" && !isSecret(k) {
+		if kv != "" && !isSecret(strings.TrimSpace(k)) {
 			keep = append(keep, kv)
 		}
 	}
-	out := scheme + "://" + authority
 	if len(keep) > 0 {
-		out += "?" + strings.Join(keep, "&")
+		rest += "?" + strings.Join(keep, "&")
 	}
-	return out
+	return scheme + rest
 }

@@ -45,6 +45,10 @@ func TestParse(t *testing.T) {
 		{"postgres://u@h/db?pass%77ord=pw", "h:5432/db", "u", "pw", "postgres://u@h/db"},
 		{"postgres://u:pw@h/db?application_name=a%40b", "h:5432/db", "u", "pw", "postgres://u@h/db?application_name=a%40b"},
 		{"postgres://u:pw@h/db?application_name=a@b", "h:5432/db", "u", "pw", "postgres://u@h/db?application_name=a@b"},
+		{"postgres://u:p?w@h/db", "h:5432/db", "u", "p?w", "postgres://u@h/db"},
+		{"postgres://u:p#[:w@h/db?sslmode=disable", "h:5432/db", "u", "p#[:w", "postgres://u@h/db?sslmode=disable"},
+		{"postgres://u:pw@h/d@b", "h:5432/d@b", "u", "pw", "postgres://u@h/d@b"},
+		{"postgres://:pw@h/db?user=u&password=no", "h:5432/db", "u", "no", "postgres://@h/db?user=u"},
 		{"postgres://u:pw@[::1]:6000/db", "[::1]:6000/db", "u", "pw", "postgres://u@[::1]:6000/db"},
 		{"postgres://u:pw@h1:6001,h2:6002/db", "h1:6001/db", "u", "pw", "postgres://u@h1:6001,h2:6002/db"},
 		{"postgres://u:pw@h", "h:5432/u", "u", "pw", "postgres://u@h"},
@@ -78,9 +82,9 @@ func TestParse(t *testing.T) {
 func TestPasswordNeverShown(t *testing.T) {
 	noSettings(t)
 	for _, in := range []string{
-		"postgres://u:SECRET@h:port/db", "postgres://u:SECRET?x@h/db", "postgres://u:12?SECRET@h/db", "postgres://u:x/SECRET@h/db",
-		"postgres://u:SECRET%zz@h/db", "postgres://u:x#SECRET@h/db", "postgres://u:[SECRET@h/db", "postgres://u:SECRET h/db",
-		"postgres://u:SECRET\x01@h/db", "postgres://u:SECRET", "postgres://u@h:port/db?password=SECRET", "postgres://u@h/db?sslmode=x&pass%77ord=SECRET",
+		"postgres://u:SECRET@h:port/db", "postgres://u:x/SECRET@h/db", "postgres://u:12/SECRET@h/db",
+		"postgres://u:SECRET%zz@h/db", "postgres://u:SECRET h/db",
+		"postgres://u:SECRET", "postgres://u@h:port/db?password=SECRET", "postgres://u@h/db?sslmode=x&pass%77ord=SECRET",
 		"POSTGRES://u:SECRET@h/db", "http://u:SECRET@h/db", "u:SECRET@h/db", "jdbc:postgresql://h/db?user=u&password=SECRET",
 		"host=h password='SECRET", "host=h password=x SECRET dbname=db", "host=h port=x password=SECRET", "password SECRET", "host=h PASSWORD = SECRET port=x",
 		"host=h password=SECRET sslmode=nonsense", "postgres://u:SECRET@h/db?sslmode=nonsense", "postgres://u:SECRET@h/db?sslcrl=x", "host=h password=SECRET sslcrl=x",
@@ -192,7 +196,7 @@ func TestQuoting(t *testing.T) {
 
 // FuzzParse: what parses, parses to the same without its password, and has none then.
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"postgres://u:p%40w@h:5433/db?sslmode=disable&password=x", "postgres://u:p@h1:1,h2:2/db", "host=h user='u'password='p\\'w' dbname=d", "service=x", "postgres://u:p?q@h", `a=\`} {
+	for _, s := range []string{"postgres://u:p%40w@h:5433/db?sslmode=disable&password=x", "postgres://u:p@h1:1,h2:2/db", "host=h user='u'password='p\\'w' dbname=d", "service=x", "postgres://u:p?q@h", `a=\`, "\xfa?"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
