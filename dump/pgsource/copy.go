@@ -127,6 +127,9 @@ func (s *Source) CopyTo(ctx context.Context, e *stream.Entry, c stream.Chunk, w 
 		return err
 	}
 	err := s.copyTo(ctx, e, c, w)
+	if err == nil && ctx.Err() != nil {
+		return context.Cause(ctx) // what is cancelled counts as cancelled, also at its very end
+	}
 	if pgsession.Lost(err) {
 		if lost := s.check(); lost != nil {
 			return lost
