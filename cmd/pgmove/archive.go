@@ -8,10 +8,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/pgmove/pgmove/dump"
-	"github.com/pgmove/pgmove/dump/pgsource"
 	"github.com/pgmove/pgmove/restore"
 	"github.com/pgmove/pgmove/stream"
-	"github.com/pgmove/pgmove/validate"
 )
 
 func newDumpCommand() *cli.Command {
@@ -70,15 +68,7 @@ func newRestoreCommand() *cli.Command {
 }
 
 func runRestore(ctx context.Context, c *cli.Context, rep *Report) error {
-	to, err := connFlag(c, "target")
-	if err != nil {
-		return err
-	}
-	level, err := validate.ParseLevel(c.String("validate"))
-	if err != nil {
-		return err
-	}
-	goOn, err := onError(c)
+	to, err := newDestination(c)
 	if err != nil {
 		return err
 	}
@@ -88,26 +78,14 @@ func runRestore(ctx context.Context, c *cli.Context, rep *Report) error {
 	}
 	contents := &r.Manifest().Contents
 	rep.Run = contents.Header.Run
-	tgt, err := openTarget(ctx, c, to, rep.observe)
-	if err != nil {
+	defer to.close()
+	if err := to.open(ctx, c, contents.Header.Source, rep.observe); err != nil {
 		return err
 	}
-	defer tgt.Close()
-	if err := tgt.CheckEmpty(ctx); err != nil {
+	if err := restore.Run(ctx, r, to.target, restore.Options{Jobs: c.Int("jobs"), Continue: to.goOn, Observe: rep.observe}); err != nil {
 		return err
 	}
-	var compared *pgsource.Source
-	if level != validate.None {
-		src := contents.Header.Source
-		if compared, err = openCompared(ctx, c, to, src, rep.observe); err != nil {
-			return err
-		}
-		defer compared.Close()
-	}
-	if err := restore.Run(ctx, r, tgt, restore.Options{Jobs: c.Int("jobs"), Continue: goOn, Observe: rep.observe}); err != nil {
-		return err
-	}
-	return finish(ctx, c, level, contents, compared, tgt, rep)
+	return to.finish(ctx, contents, rep)
 }
 
 func openArchive(ctx context.Context, c *cli.Context, flag, text string) (*stream.Reader, error) {

@@ -11,7 +11,6 @@ import (
 	"github.com/pgmove/pgmove/dump"
 	"github.com/pgmove/pgmove/dump/pgsource"
 	"github.com/pgmove/pgmove/restore"
-	"github.com/pgmove/pgmove/restore/pgtarget"
 	"github.com/pgmove/pgmove/stream"
 	"github.com/pgmove/pgmove/stream/pipestore"
 	"github.com/pgmove/pgmove/stream/watch"
@@ -35,15 +34,7 @@ func runRun(ctx context.Context, c *cli.Context, rep *Report) error {
 	if err != nil {
 		return err
 	}
-	to, err := connFlag(c, "target")
-	if err != nil {
-		return err
-	}
-	level, err := validate.ParseLevel(c.String("validate"))
-	if err != nil {
-		return err
-	}
-	goOn, err := onError(c)
+	to, err := newDestination(c)
 	if err != nil {
 		return err
 	}
@@ -56,27 +47,15 @@ func runRun(ctx context.Context, c *cli.Context, rep *Report) error {
 		return err
 	}
 	defer src.Close()
-	tgt, err := openTarget(ctx, c, to, rep.observe)
+	defer to.close()
+	if err := to.open(ctx, c, src.Facts(), rep.observe); err != nil {
+		return err
+	}
+	contents, err := move(ctx, c, src, to, store, live, rep)
 	if err != nil {
 		return err
 	}
-	defer tgt.Close()
-	if err := tgt.CheckEmpty(ctx); err != nil {
-		return err
-	}
-	var compared *pgsource.Source
-	if level != validate.None {
-		// Opened now: what would stop the validation is told before the move.
-		if compared, err = openCompared(ctx, c, to, src.Facts(), rep.observe); err != nil {
-			return err
-		}
-		defer compared.Close()
-	}
-	contents, err := move(ctx, c, src, tgt, store, live, goOn, rep)
-	if err != nil {
-		return err
-	}
-	return finish(ctx, c, level, contents, compared, tgt, rep)
+	return to.finish(ctx, contents, rep)
 }
 
 // following is a store that writer and reader share in this process.
@@ -107,7 +86,7 @@ func openVia(ctx context.Context, c *cli.Context) (following, bool, error) {
 	return watch.New(s), false, nil
 }
 
-func move(ctx context.Context, c *cli.Context, src *pgsource.Source, tgt *pgtarget.Target, store following, live, goOn bool, rep *Report) (*stream.Contents, error) {
+func move(ctx context.Context, c *cli.Context, src *pgsource.Source, to *destination, store following, live bool, rep *Report) (*stream.Contents, error) {
 	z, err := compression(c)
 	if err != nil {
 		return nil, err
@@ -124,7 +103,7 @@ func move(ctx context.Context, c *cli.Context, src *pgsource.Source, tgt *pgtarg
 		return err
 	})
 	g.Go(func() error {
-		err := restore.Run(ctx, stream.Follow(store, store), tgt, restore.Options{Jobs: c.Int("jobs"), Continue: goOn, Observe: rep.observe})
+		err := restore.Run(ctx, stream.Follow(store, store), to.target, restore.Options{Jobs: c.Int("jobs"), Continue: to.goOn, Observe: rep.observe})
 		if err != nil {
 			store.CloseWithError(err)
 		}
@@ -132,17 +111,6 @@ func move(ctx context.Context, c *cli.Context, src *pgsource.Source, tgt *pgtarg
 	})
 	err = g.Wait()
 	return contents, err
-}
-
-// finish validates, and drops the ledger when all is equal.
-func finish(ctx context.Context, _ *cli.Context, level validate.Level, contents *stream.Contents, compared *pgsource.Source, tgt *pgtarget.Target, rep *Report) error {
-	rep.setContents(contents)
-	if level != validate.None {
-		if err := compare(ctx, level, contents, compared, rep); err != nil {
-			return err
-		}
-	}
-	return tgt.Finish(ctx)
 }
 
 // compare validates an open target and puts the result into the report.

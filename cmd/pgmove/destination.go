@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/pgmove/pgmove/dump/pgsource"
+	"github.com/pgmove/pgmove/internal/pgsession"
+	"github.com/pgmove/pgmove/restore/pgtarget"
+	"github.com/pgmove/pgmove/stream"
+	"github.com/pgmove/pgmove/validate"
+)
+
+// destination is where run and restore move to, and what they ask of it.
+type destination struct {
+	conn     *pgsession.Conn
+	level    validate.Level
+	goOn     bool
+	target   *pgtarget.Target
+	compared *pgsource.Source // the target opened for reading; nil where nothing is validated
+}
+
+// newDestination reads the flags; it connects to nothing.
+func newDestination(c *cli.Context) (*destination, error) {
+	conn, err := connFlag(c, "target")
+	if err != nil {
+		return nil, err
+	}
+	level, err := validate.ParseLevel(c.String("validate"))
+	if err != nil {
+		return nil, err
+	}
+	goOn, err := onError(c)
+	if err != nil {
+		return nil, err
+	}
+	return &destination{conn: conn, level: level, goOn: goOn}, nil
+}
+
+// open connects and refuses a target that isn't empty. What would stop the validation is told
+// now, before the move.
+func (d *destination) open(ctx context.Context, c *cli.Context, src stream.Source, o stream.Observer) (err error) {
+	if d.target, err = openTarget(ctx, c, d.conn, o); err != nil {
+		return err
+	}
+	if err := d.target.CheckEmpty(ctx); err != nil {
+		return err
+	}
+	if d.level != validate.None {
+		d.compared, err = openCompared(ctx, c, d.conn, src, o)
+	}
+	return err
+}
+
+// close ends what open opened, however far it came.
+func (d *destination) close() {
+	if d.compared != nil {
+		d.compared.Close()
+	}
+	if d.target != nil {
+		d.target.Close()
+	}
+}
+
+// finish validates, and drops the ledger when all is equal.
+func (d *destination) finish(ctx context.Context, contents *stream.Contents, rep *Report) error {
+	rep.setContents(contents)
+	if d.level != validate.None {
+		if err := compare(ctx, d.level, contents, d.compared, rep); err != nil {
+			return err
+		}
+	}
+	return d.target.Finish(ctx)
+}
