@@ -53,8 +53,22 @@ type Options struct {
 }
 
 // Run dumps the snapshot into the archive and seals it. It returns what the
-// snapshot held. The snapshot is released as soon as every chunk is durable.
+// snapshot held. The snapshot is released as soon as every chunk is durable. A reader that
+// follows the archive elsewhere is told when it fails.
 func Run(ctx context.Context, snap Snapshot, w *stream.Writer, o Options) (*stream.Contents, error) {
+	claimed, err := w.Claim(ctx, o.Run)
+	if err != nil {
+		return nil, err
+	}
+	c, err := run(claimed, snap, w, o)
+	if err != nil && ctx.Err() == nil && claimed.Err() != nil {
+		err = context.Cause(claimed) // why the dump was stopped, and not what it broke
+	}
+	w.Fail(ctx, err)
+	return c, err
+}
+
+func run(ctx context.Context, snap Snapshot, w *stream.Writer, o Options) (*stream.Contents, error) {
 	o.Observe.Send(stream.Event{Kind: stream.EventPhase, Side: "dump", Text: "schema"})
 	h, entries, err := snap.Entries(ctx)
 	if err != nil {
@@ -84,7 +98,7 @@ func Run(ctx context.Context, snap Snapshot, w *stream.Writer, o Options) (*stre
 	if !w.Live() {
 		o.Observe.Send(stream.Event{Kind: stream.EventPhase, Side: "dump", Text: "seal"})
 	}
-	c := contents(h, entries, w.Records())
+	c := stream.NewContents(h, entries, w.Records())
 	c.Sequences, c.Schema = snap.Contents()
 	if w.Live() {
 		return c, nil
@@ -167,24 +181,6 @@ func copyAll(ctx context.Context, snap Snapshot, w *stream.Writer, entries []str
 		})
 	}
 	return g.Wait()
-}
-
-func contents(h stream.Header, entries []stream.Entry, records []stream.Record) *stream.Contents {
-	c := &stream.Contents{Header: h}
-	at := map[stream.DumpID]int{}
-	for i := range entries {
-		if e := &entries[i]; e.Table != nil {
-			at[e.ID] = len(c.Tables)
-			c.Tables = append(c.Tables, stream.TableContents{ID: e.ID, Table: *e.Table})
-		}
-	}
-	for _, r := range records {
-		t := &c.Tables[at[r.Table]]
-		t.Format = r.Format
-		t.Digest.Add(r.Digest)
-		t.RawBytes += r.RawBytes
-	}
-	return c
 }
 
 // counter reports bytes as they pass, in steps, so that observers aren't asked per row.

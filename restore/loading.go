@@ -44,8 +44,9 @@ type loading struct {
 	mu     sync.Mutex
 	left   map[stream.DumpID]int // chunks still to load, by data entry
 	fresh  int                   // chunks not yet tried once to their end
+	busy   int                   // chunks being tried now
 	loaded int                   // chunks loaded
-	tried  map[string]int        // by chunk key: what loaded was when it last failed
+	tried  map[string]int        // by chunk key: what loaded was when its last try began
 	change chan struct{}
 }
 
@@ -58,35 +59,70 @@ func (l *loading) work(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := l.awaitTurn(ctx, c); err != nil {
+		loaded, err := l.begin(ctx, c)
+		if err != nil {
 			return err
 		}
-		if err := l.one(ctx, c); err != nil {
+		err = l.one(ctx, c, loaded)
+		l.end()
+		if err != nil {
 			return err
 		}
 	}
 }
 
-// awaitTurn lets a chunk that failed once wait until all others were tried.
-func (l *loading) awaitTurn(ctx context.Context, c stream.Chunk) error {
+// promising says whether something was loaded since the chunk's last try; for "" whether that is so
+// of any chunk. The caller holds l.mu.
+func (l *loading) promising(key string) bool {
+	if key != "" {
+		return l.tried[key] < l.loaded
+	}
+	for _, at := range l.tried {
+		if at < l.loaded {
+			return true
+		}
+	}
+	return false
+}
+
+// begin counts a chunk as being tried. One that failed before waits until all others were tried, and
+// then until one was loaded since, or none is left that may be. It returns how many are loaded.
+func (l *loading) begin(ctx context.Context, c stream.Chunk) (int, error) {
 	for {
 		l.mu.Lock()
 		_, again := l.tried[c.Key]
-		ready := !again || l.fresh == 0
-		change := l.change
+		ready := !again || l.fresh == 0 && (l.promising(c.Key) || l.busy == 0 && !l.promising(""))
+		if ready {
+			l.busy++
+		}
+		change, loaded := l.change, l.loaded
 		l.mu.Unlock()
 		if ready {
-			return nil
+			return loaded, nil
 		}
 		select {
 		case <-change:
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return 0, context.Cause(ctx)
 		}
 	}
 }
 
-func (l *loading) one(ctx context.Context, c stream.Chunk) error {
+func (l *loading) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.busy--
+	l.signal()
+}
+
+// signal wakes all who wait for their turn. The caller holds l.mu.
+func (l *loading) signal() {
+	close(l.change)
+	l.change = make(chan struct{})
+}
+
+// one loads a chunk; loaded is how many were when it began.
+func (l *loading) one(ctx context.Context, c stream.Chunk, loaded int) error {
 	r := l.run
 	e := r.byID[c.Table]
 	if e == nil {
@@ -106,7 +142,7 @@ func (l *loading) one(ctx context.Context, c stream.Chunk) error {
 			}
 		}
 		var lt later
-		again := errors.As(err, &lt) && lt.Later() && l.mayRetry(c)
+		again := errors.As(err, &lt) && lt.Later() && l.mayRetry(c, loaded)
 		rows.GiveBack(err, again)
 		if again {
 			return nil
@@ -122,27 +158,25 @@ func (l *loading) one(ctx context.Context, c stream.Chunk) error {
 	defer l.mu.Unlock()
 	l.loaded++
 	l.tryDone(c)
+	delete(l.tried, c.Key)
 	if l.left[c.Table]--; l.left[c.Table] == 0 {
 		l.sched.loaded(c.Table)
 	}
 	return nil
 }
 
-// mayRetry notes a failed try, and says whether another one makes sense: only
-// when something was loaded since the last.
-func (l *loading) mayRetry(c stream.Chunk) bool {
+// mayRetry notes a failed try, and says whether another one makes sense: not when every chunk
+// that is left has been tried in vain since the last one was loaded.
+func (l *loading) mayRetry(c stream.Chunk, loaded int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	last, again := l.tried[c.Key]
-	if again && last == l.loaded {
-		return false
-	}
+	_, again := l.tried[c.Key]
 	l.tryDone(c)
 	if l.tried == nil {
 		l.tried = map[string]int{}
 	}
-	l.tried[c.Key] = l.loaded
-	return true
+	l.tried[c.Key] = loaded
+	return !again || l.fresh > 0 || l.busy > 1 || l.promising("")
 }
 
 // tryDone counts a chunk's first try. The caller holds l.mu.
@@ -150,8 +184,7 @@ func (l *loading) tryDone(c stream.Chunk) {
 	if _, again := l.tried[c.Key]; !again {
 		l.fresh--
 	}
-	close(l.change)
-	l.change = make(chan struct{})
+	l.signal()
 }
 
 // verified keeps the record that Verify returns.

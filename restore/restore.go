@@ -65,11 +65,11 @@ func Run(ctx context.Context, r *stream.Reader, t Target, o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := t.Prepare(ctx, h, entries); err != nil {
-		return err
-	}
 	plan, err := r.Plan(ctx)
 	if err != nil {
+		return err
+	}
+	if err := t.Prepare(ctx, h, entries); err != nil {
 		return err
 	}
 	rs.index(entries, plan)
@@ -103,6 +103,9 @@ func Run(ctx context.Context, r *stream.Reader, t Target, o Options) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := r.Confirm(ctx); err != nil {
+		return err
 	}
 	rs.phase("")
 	return rs.verdict()

@@ -13,15 +13,22 @@ const FormatVersion = 1
 
 // The objects of pgmove's own in an archive; FORMAT.md describes them.
 const (
+	keyMetadata = "pgmove/"
 	keyHeader   = "pgmove/header.json"
 	keyEntries  = "pgmove/entries.json"
 	keyPlan     = "pgmove/plan.json"
 	keyManifest = "pgmove/manifest.json"
 	keyRecords  = "pgmove/chunks/"
+	// keyHeartbeat is written again and again while the dump goes on.
+	keyHeartbeat = "pgmove/heartbeat.json"
 )
 
-// maxMetadata bounds, in bytes, each metadata object that a reader takes in.
-const maxMetadata = 1 << 30
+// The bounds, in bytes, of the metadata that a reader takes in: of what grows with the
+// database, and of what doesn't or by little.
+const (
+	maxMetadata = 1 << 30
+	maxRecord   = 64 << 20
+)
 
 // Header says what an archive is and where it comes from. It is written first.
 type Header struct {
@@ -84,6 +91,40 @@ type Contents struct {
 	Schema    []SchemaItem    `json:"schema"`
 }
 
+// NewContents returns the contents of a snapshot with these entries, as far as the records tell: without
+// sequences and schema.
+func NewContents(h Header, entries []Entry, records []Record) *Contents {
+	c := &Contents{Header: h}
+	for i := range entries {
+		if e := &entries[i]; e.Table != nil {
+			c.Tables = append(c.Tables, TableContents{ID: e.ID, Table: *e.Table})
+		}
+	}
+	c.Count(records)
+	return c
+}
+
+// Count sets the tables' digests to what the records come to.
+func (c *Contents) Count(records []Record) {
+	at := make(map[DumpID]int, len(c.Tables))
+	for i := range c.Tables {
+		t := &c.Tables[i]
+		at[t.ID] = i
+		t.Format, t.Digest, t.RawBytes = "", Digest{}, 0
+	}
+	for i := range records {
+		r := &records[i]
+		n, ok := at[r.Table]
+		if !ok {
+			continue
+		}
+		t := &c.Tables[n]
+		t.Format = r.Format
+		t.Digest.Add(r.Digest)
+		t.RawBytes += r.RawBytes
+	}
+}
+
 // TableContents is the digest of one data entry's rows and how to read them again.
 type TableContents struct {
 	ID    DumpID `json:"id"`
@@ -127,19 +168,10 @@ func (s *SchemaItem) Name() string {
 // Manifest seals an archive: it is written last, and an archive without it isn't
 // one yet.
 type Manifest struct {
-	Format   int       `json:"format"`
-	Run      string    `json:"run"`
 	Sealed   time.Time `json:"sealed"`
-	Objects  []Object  `json:"objects"` // all but the manifest and the chunks' own
+	Objects  []Object  `json:"objects"` // all but those under pgmove/ that come later, and the chunks' own
 	Chunks   []Record  `json:"chunks"`
 	Contents Contents  `json:"contents"`
-}
-
-// envelope is what the metadata objects have in common.
-type envelope[T any] struct {
-	Format int    `json:"format"`
-	Run    string `json:"run"`
-	Body   T      `json:"body"`
 }
 
 // meter counts and hashes what is written through it.
@@ -166,9 +198,10 @@ func (m *meter) object(key string) Object {
 	return o
 }
 
-func decodeStrict(b []byte, v any) error {
+// decode reads the JSON of a body whose hash was checked before.
+func decode(b []byte, v any) error {
 	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("not the JSON that belongs there: %w", err)
+		return fmt.Errorf("it is not the JSON that belongs there: %w", err)
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func TestRoundTrip(t *testing.T) {
 			if err != nil || len(l) != 4 {
 				t.Errorf("large objects: %v %v", l, err)
 			}
-			r, err := stream.OpenSealed(t.Context(), store, dir)
+			r, err := stream.OpenSealed(t.Context(), store, dir, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -139,7 +139,7 @@ func TestVerifyCounts(t *testing.T) {
 // openFirst opens the archive and returns its first chunk.
 func openFirst(t *testing.T, dir string) (*stream.Reader, stream.Chunk) {
 	t.Helper()
-	r, err := stream.OpenSealed(t.Context(), openDir(t, dir, false), dir)
+	r, err := stream.OpenSealed(t.Context(), openDir(t, dir, false), dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -162,7 +162,7 @@ func (b *blobWriter) close(cause error) error {
 type blobReader struct {
 	ctx     context.Context
 	r       *Reader
-	objects []Object
+	objects []stored
 	buf     bytes.Buffer
 	cur     *objectReader
 	oid     uint32
@@ -200,10 +200,8 @@ func (b *blobReader) fill() error {
 			return nil
 		}
 		o := b.objects[0]
+		b.oid = o.blob
 		var err error
-		if b.oid, err = blobOID(o.Key); err != nil {
-			return b.r.broken(o.Key, err)
-		}
 		if b.cur, err = b.r.openObject(b.ctx, o); err != nil {
 			return err
 		}

@@ -21,16 +21,15 @@ func (r *Reader) OpenChunk(ctx context.Context, c Chunk) (*ChunkReader, error) {
 		cr.src, cr.live = rc, rc
 		return cr, nil
 	}
-	rec, err := r.record(ctx, c)
+	objects, err := r.objects(ctx, cr)
 	if err != nil {
 		return nil, err
 	}
-	cr.record = rec
 	if c.Format == FormatBlobs {
-		cr.src = &blobReader{ctx: ctx, r: r, objects: rec.Objects}
+		cr.src = &blobReader{ctx: ctx, r: r, objects: objects}
 		return cr, nil
 	}
-	o, err := r.openObject(ctx, rec.Objects[0])
+	o, err := r.openObject(ctx, objects[0])
 	if err != nil {
 		return nil, err
 	}
@@ -41,6 +40,43 @@ func (r *Reader) OpenChunk(ctx context.Context, c Chunk) (*ChunkReader, error) {
 	return cr, nil
 }
 
+// stored is one object of a chunk, and how to take it.
+type stored struct {
+	key  string
+	blob uint32
+	z    Compression
+	want *Object // what it must be; nil where another tool wrote it
+}
+
+// objects returns what holds a chunk, and sets its record where there is one.
+func (r *Reader) objects(ctx context.Context, cr *ChunkReader) ([]stored, error) {
+	var all []stored
+	if r.foreign != nil {
+		for _, o := range r.foreign.Objects[cr.chunk.Key] {
+			all = append(all, stored{key: o.Key, blob: o.Blob, z: o.Compression})
+		}
+		if cr.chunk.Format != FormatBlobs && len(all) != 1 {
+			return nil, r.broken(cr.chunk.Key, fmt.Errorf("%d objects hold the chunk instead of one", len(all)))
+		}
+		return all, nil
+	}
+	rec, err := r.record(ctx, cr.chunk)
+	if err != nil {
+		return nil, err
+	}
+	cr.record = rec
+	for i := range rec.Objects {
+		o := stored{key: rec.Objects[i].Key, z: r.header.Compression, want: &rec.Objects[i]}
+		if rec.Format == FormatBlobs {
+			if o.blob, err = blobOID(o.key); err != nil {
+				return nil, r.broken(o.key, err)
+			}
+		}
+		all = append(all, o)
+	}
+	return all, nil
+}
+
 // record returns the chunk's record: the manifest's, or the one beside the chunk.
 func (r *Reader) record(ctx context.Context, c Chunk) (*Record, error) {
 	if r.manifest != nil {
@@ -49,44 +85,68 @@ func (r *Reader) record(ctx context.Context, c Chunk) (*Record, error) {
 		}
 		return nil, r.broken(c.Key, errors.New("the manifest does not list it"))
 	}
-	key := recordKey(c)
-	var e envelope[Record]
-	if err := r.body(ctx, key, &e, func() string { return e.Run }); err != nil {
+	key := recordKey(c.ID)
+	_, b, err := r.body(ctx, key, maxRecord)
+	if err != nil {
 		return nil, err
 	}
-	if err := r.checkRecord(e.Body); err != nil {
+	var rec Record
+	if err := decode(b, &rec); err != nil {
 		return nil, r.broken(key, err)
 	}
-	return &e.Body, nil
+	if err := rec.check(); err != nil {
+		return nil, r.broken(key, err)
+	}
+	if rec.Chunk != c {
+		return nil, r.broken(key, errors.New("its chunk is not as the plan has it"))
+	}
+	r.mu.Lock()
+	r.used[c.Key] = rec
+	delete(r.seen, key)
+	r.mu.Unlock()
+	return &rec, nil
 }
 
 // objectReader reads a compressed object and checks its size and hash on the way.
 type objectReader struct {
 	io.Reader // decompressed
-	raw       io.ReadCloser
-	z         io.ReadCloser
-	want      Object
-	n         int64
-	h         hash.Hash
-	ended     bool
-	reader    *Reader
+	stored
+	raw    io.ReadCloser
+	z      io.ReadCloser
+	n      int64
+	h      hash.Hash
+	ended  bool
+	reader *Reader
 }
 
-func (r *Reader) openObject(ctx context.Context, o Object) (*objectReader, error) {
-	raw, err := r.store.Get(ctx, o.Key, 0)
-	if err != nil {
-		if errors.Is(err, ErrNotExist) {
-			return nil, r.broken(o.Key, err)
-		}
-		return nil, fmt.Errorf("read %s: %w", o.Key, err)
+func (r *Reader) openObject(ctx context.Context, o stored) (*objectReader, error) {
+	raw, err := r.store.Get(ctx, o.key, 0)
+	if errors.Is(err, ErrNotExist) {
+		return nil, r.broken(o.key, errors.New("it is missing"))
 	}
-	or := &objectReader{raw: raw, want: o, h: sha256.New(), reader: r}
-	if or.z, err = r.header.Compression.reader(rawReader{or}); err != nil {
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", o.key, err)
+	}
+	window := uint64(zstdMaxWindow)
+	if o.want == nil {
+		window = zstdForeignWindow
+	}
+	or := &objectReader{stored: o, raw: raw, h: sha256.New(), reader: r}
+	if or.z, err = o.z.reader(rawReader{or}, window); err != nil {
 		_ = raw.Close()
-		return nil, r.broken(o.Key, err)
+		return nil, or.damaged(unexpected(err))
 	}
 	or.Reader = or.z
 	return or, nil
+}
+
+// damaged is the Failure for an object that can't be what was written. Where its hash tells
+// more, the hash is what it says: a decompressor's words for a swapped object lead nowhere.
+func (o *objectReader) damaged(err error) error {
+	if KindOf(err) != Failed || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return o.reader.broken(o.key, err)
 }
 
 // rawReader counts and hashes the object's own bytes.
@@ -96,9 +156,12 @@ func (rr rawReader) Read(p []byte) (int, error) {
 	o := rr.o
 	n, err := o.raw.Read(p)
 	o.n += int64(n)
+	if o.want == nil {
+		return n, err
+	}
 	_, _ = o.h.Write(p[:n])
 	if o.n > o.want.Size {
-		return n, o.reader.broken(o.want.Key, fmt.Errorf("it is longer than the %d bytes of the manifest", o.want.Size))
+		return n, o.reader.broken(o.key, fmt.Errorf("it is longer than the %d bytes that were written", o.want.Size))
 	}
 	return n, err
 }
@@ -108,8 +171,8 @@ func (o *objectReader) Read(p []byte) (int, error) {
 	n, err := o.Reader.Read(p)
 	if errors.Is(err, io.EOF) {
 		o.ended = true
-	} else if err != nil && KindOf(err) == Failed && !errors.Is(err, context.Canceled) {
-		err = o.reader.broken(o.want.Key, err)
+	} else if err != nil {
+		err = o.damaged(err)
 	}
 	return n, err
 }
@@ -119,13 +182,13 @@ func (o *objectReader) verify() error {
 	if _, err := io.Copy(io.Discard, rawReader{o}); err != nil {
 		return err
 	}
-	if o.n != o.want.Size {
-		return o.reader.broken(o.want.Key, fmt.Errorf("it has %d bytes instead of %d", o.n, o.want.Size))
+	if o.want == nil {
+		return nil
 	}
-	var h Hash
-	o.h.Sum(h[:0])
-	if h != o.want.SHA256 {
-		return o.reader.broken(o.want.Key, errors.New("its SHA-256 is not what the manifest says"))
+	got := Object{Key: o.key, Size: o.n}
+	o.h.Sum(got.SHA256[:0])
+	if err := o.reader.manifest.same(*o.want, got); err != nil {
+		return o.reader.broken(o.key, err)
 	}
 	return nil
 }
@@ -152,7 +215,7 @@ func (t *trailerReader) Read(p []byte) (int, error) {
 		}
 		if t.err != nil {
 			if errors.Is(t.err, io.EOF) && !bytes.Equal(t.hold, []byte(textTrailer)) {
-				t.err = t.r.reader.broken(t.r.want.Key, fmt.Errorf("it lacks the end mark: %w", io.ErrUnexpectedEOF))
+				t.err = t.r.reader.broken(t.r.key, fmt.Errorf("it lacks the end mark: %w", io.ErrUnexpectedEOF))
 			}
 			return 0, t.err
 		}
@@ -187,6 +250,7 @@ type ChunkReader struct {
 	record *Record
 	dig    *Digester
 	eof    bool
+	closed bool
 }
 
 // Read yields rows.
@@ -195,6 +259,10 @@ func (c *ChunkReader) Read(p []byte) (int, error) {
 	if c.live == nil && n > 0 {
 		if _, derr := c.dig.Write(p[:n]); derr != nil {
 			return 0, c.r.broken(c.chunk.Key, derr)
+		}
+		// A forged object may unpack to any size: it must not get further than its record.
+		if c.record != nil && c.dig.Bytes() > c.record.RawBytes {
+			return 0, c.r.broken(c.chunk.Key, fmt.Errorf("its rows have more than the %d bytes that were written", c.record.RawBytes))
 		}
 	}
 	if errors.Is(err, io.EOF) {
@@ -206,7 +274,7 @@ func (c *ChunkReader) Read(p []byte) (int, error) {
 // Verify checks, before the rows are committed, that the rows read are those of the
 // record, and that the database took as many as there are. It returns the
 // record. Bytes that only passed through this process's memory are counted, not
-// digested again.
+// digested again; those of another tool's archive are digested, and compared with nothing.
 func (c *ChunkReader) Verify(rows int64) (*Record, error) {
 	if !c.eof {
 		// The database stops reading at the rows' end; what is left is the stream's own end.
@@ -214,34 +282,45 @@ func (c *ChunkReader) Verify(rows int64) (*Record, error) {
 			return nil, err
 		}
 	}
-	if c.live != nil {
-		src, ok := c.live.(interface{ Source() io.Reader })
-		if !ok {
-			return nil, errors.New("the live store keeps no record")
-		}
-		b, ok := src.Source().(interface{ Record() Record })
-		if !ok {
-			return nil, errors.New("the live store keeps no record")
-		}
-		rec := b.Record()
-		c.record = &rec
-	} else {
-		if c.object != nil {
-			if err := c.object.verify(); err != nil {
-				return nil, err
-			}
-		}
-		if err := c.dig.Close(); err != nil {
-			return nil, c.r.broken(c.chunk.Key, err)
-		}
-		if c.dig.Digest() != c.record.Digest {
-			return nil, c.r.broken(c.chunk.Key, errors.New("its rows' digest is not what the manifest says"))
-		}
+	if err := c.verify(); err != nil {
+		return nil, err
 	}
 	if rows >= 0 && rows != c.record.Digest.Rows {
 		return nil, Fail(Failed, "chunk %s: the target took %d rows of %d", c.chunk.Key, rows, c.record.Digest.Rows)
 	}
 	return c.record, nil
+}
+
+// verify checks the rows that were read, and sees to it that there is a record.
+func (c *ChunkReader) verify() error {
+	if c.live != nil {
+		src, ok := c.live.(interface{ Source() io.Reader })
+		if !ok {
+			return errors.New("the live store keeps no record")
+		}
+		b, ok := src.Source().(interface{ Record() Record })
+		if !ok {
+			return errors.New("the live store keeps no record")
+		}
+		rec := b.Record()
+		c.record = &rec
+		return nil
+	}
+	if c.object != nil {
+		if err := c.object.verify(); err != nil {
+			return err
+		}
+	}
+	if err := c.dig.Close(); err != nil {
+		return c.r.broken(c.chunk.Key, err)
+	}
+	if c.record == nil {
+		c.record = &Record{Chunk: c.chunk, Digest: c.dig.Digest(), RawBytes: c.dig.Bytes()}
+	}
+	if c.dig.Digest() != c.record.Digest || c.dig.Bytes() != c.record.RawBytes {
+		return c.r.broken(c.chunk.Key, errors.New("its rows' digest is not what was written down when they were read"))
+	}
+	return nil
 }
 
 // Damage reads a stored chunk to its end and says whether the archive is to blame for what
@@ -256,17 +335,25 @@ func (c *ChunkReader) Damage() error {
 	return nil
 }
 
-// Close acknowledges the chunk: its rows are committed.
+// Close acknowledges the chunk: its rows are committed. A second Close does nothing.
 func (c *ChunkReader) Close() error {
+	if c.closed {
+		return nil
+	}
+	c.closed = true
 	err := c.src.Close()
 	if err == nil {
-		c.r.finished()
+		c.r.finished(c.record)
 	}
 	return err
 }
 
 // GiveBack returns the chunk; with again it is handed out anew, else its writer gets err.
 func (c *ChunkReader) GiveBack(err error, again bool) {
+	if c.closed {
+		return
+	}
+	c.closed = true
 	if l, ok := c.live.(interface{ Abandon(error) }); ok {
 		if again {
 			err = errors.Join(ErrAbandoned, err)
@@ -276,6 +363,6 @@ func (c *ChunkReader) GiveBack(err error, again bool) {
 	}
 	_ = c.src.Close()
 	if again {
-		c.r.again(c.chunk)
+		c.r.giveBack(c.chunk)
 	}
 }

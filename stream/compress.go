@@ -6,6 +6,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 )
 
 // Compression names how an archive's data objects are compressed. Its values are
@@ -17,6 +18,8 @@ const (
 	Zstd Compression = "zstd"
 	Gzip Compression = "gzip"
 	None Compression = "none"
+	// Lz4 is read, in archives that pg_dump wrote, and never written.
+	Lz4 Compression = "lz4"
 )
 
 // Suffix is what the compression adds to an object's name; pg_restore goes by it.
@@ -26,11 +29,13 @@ func (c Compression) Suffix() string {
 		return ".zst"
 	case Gzip:
 		return ".gz"
+	case Lz4:
+		return ".lz4"
 	}
 	return ""
 }
 
-// Valid returns an error for a compression that pgmove doesn't know.
+// Valid returns an error for a compression that pgmove doesn't write.
 func (c Compression) Valid() error {
 	switch c {
 	case Zstd, Gzip, None:
@@ -39,11 +44,13 @@ func (c Compression) Valid() error {
 	return fmt.Errorf("no such compression: %q (zstd, gzip and none are known)", string(c))
 }
 
-// zstdWindow bounds what a reader of our objects needs: 1 MiB, also the most
-// that we accept from others' objects is zstdMaxWindow.
+// zstdWindow is the window, in bytes, of the objects that we write; the others are the most that
+// we accept: of our own, and of pg_dump's, whose users choose the level. A window is memory,
+// which a forged object must not take.
 const (
-	zstdWindow    = 1 << 20
-	zstdMaxWindow = 128 << 20
+	zstdWindow        = 1 << 20
+	zstdMaxWindow     = 8 << 20
+	zstdForeignWindow = 128 << 20
 )
 
 func (c Compression) writer(w io.Writer) (io.WriteCloser, error) {
@@ -59,16 +66,19 @@ func (c Compression) writer(w io.Writer) (io.WriteCloser, error) {
 	return nil, c.Valid()
 }
 
-func (c Compression) reader(r io.Reader) (io.ReadCloser, error) {
+// reader decompresses what r yields; window bounds zstd's, in bytes.
+func (c Compression) reader(r io.Reader, window uint64) (io.ReadCloser, error) {
 	switch c {
 	case Zstd:
-		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdMaxWindow))
+		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(true))
 		if err != nil {
 			return nil, err
 		}
 		return d.IOReadCloser(), nil
 	case Gzip:
 		return gzip.NewReader(r)
+	case Lz4:
+		return io.NopCloser(lz4.NewReader(r)), nil
 	case None:
 		return io.NopCloser(r), nil
 	}

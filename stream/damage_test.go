@@ -3,22 +3,22 @@ package stream_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/pgmove/pgmove/stream"
+	"github.com/pgmove/pgmove/stream/watch"
 )
 
-// unread are objects that a restore of a sealed archive does not read: the index is for
-// the database's own tools, the chunks' records are in the manifest.
-func unread(key string) bool {
-	return key == "toc.dat" || strings.HasPrefix(key, "pgmove/chunks/")
-}
+// unread are objects that a restore of a sealed archive does not read: the chunks' records are
+// in the manifest. Verify reads them.
+func unread(key string) bool { return strings.HasPrefix(key, "pgmove/chunks/") }
 
 // TestDamage does every kind of harm to every object of an archive: each is refused as
 // Integrity, or what comes out is what went in.
@@ -48,17 +48,20 @@ func TestDamage(t *testing.T) {
 					if unread(o.Key) && err != nil {
 						t.Errorf("%s, %s: %v, though it is not read", o.Key, name, err)
 					}
-					if !unread(o.Key) && stream.KindOf(err) != stream.Integrity && !(err == nil && bytes.Equal(bytes.TrimSpace(b), bytes.TrimSpace(whole))) {
+					if !unread(o.Key) && stream.KindOf(err) != stream.Integrity {
 						t.Errorf("%s, %s: kind %d, %v", o.Key, name, stream.KindOf(err), err)
 					}
+					mustBeDamaged(t, store, o.Key, name)
 				}
 				write(t, file, whole)
 			}
+			mustBeSound(t, store)
 			write(t, filepath.Join(dir, "99.dat"), []byte("intruder\n"))
 			write(t, filepath.Join(dir, "pgmove", "chunks", "99.json"), []byte("{}"))
 			if err := readAll(t, store, s); err != nil {
 				t.Errorf("an object that nothing names: %v", err)
 			}
+			mustBeDamaged(t, store, "99.dat", "an object that nothing names")
 		})
 	}
 }
@@ -82,43 +85,140 @@ func harm(whole, other []byte) map[string][]byte {
 	return forms
 }
 
-// TestManifestByteByByte flips each byte of a manifest: where it is still taken for one, it says
-// the same of the rows.
-func TestManifestByteByByte(t *testing.T) {
-	store := &memory{}
-	writeSample(t, store, stream.None, "run-1")
-	whole := store.objects["pgmove/manifest.json"]
-	taken := 0
-	for at := range whole {
-		b := bytes.Clone(whole)
-		b[at] ^= 1
-		store.objects["pgmove/manifest.json"] = b
-		switch err := readAll(t, store, nil); {
-		case err == nil:
-			taken++
-			if !sameRows(t, whole, b) {
-				t.Errorf("byte %d flipped (%.30q): it says otherwise of the rows, and was taken", at, whole[max(0, at-15):])
-			}
-		case stream.KindOf(err) != stream.Integrity:
-			t.Errorf("byte %d flipped: kind %d, %v", at, stream.KindOf(err), err)
-		}
+// mustBeDamaged fails unless Verify names the object, in words that fit what was done to it.
+func mustBeDamaged(t *testing.T, store stream.Store, key, done string) {
+	t.Helper()
+	err := verify(t, store)
+	gone := key == "pgmove/manifest.json" && done == "removed" // it can't be told by its name alone
+	if stream.KindOf(err) != stream.Integrity || !gone && !strings.Contains(err.Error(), key) {
+		t.Errorf("%s, %s: Verify says: kind %d, %v", key, done, stream.KindOf(err), err)
+		return
 	}
-	t.Logf("%d of %d flips make no difference to a restore", taken, len(whole))
+	words := map[string]string{"removed": "missing|no pgmove/manifest.json|not finished", "swapped": "belongs to|another run|not the one|JSON|is cut short|longer|SHA-256|more than",
+		"emptied": "cut short", "cut in half": "cut short", "last byte cut": "cut short|spelled", "one byte more": "longer|spelled|JSON", "an object that nothing names": "does not belong"}[done]
+	if words != "" && !slices.ContainsFunc(strings.Split(words, "|"), func(w string) bool { return strings.Contains(err.Error(), w) }) {
+		t.Errorf("%s, %s: the words do not fit: %v", key, done, err)
+	}
 }
 
-// sameRows reports whether two manifests agree on each chunk's rows and objects.
-func sameRows(t *testing.T, a, b []byte) bool {
-	var ma, mb stream.Manifest
-	if json.Unmarshal(a, &ma) != nil || json.Unmarshal(b, &mb) != nil {
-		t.Fatal("not a manifest")
+func mustBeSound(t *testing.T, store stream.Store) {
+	t.Helper()
+	if err := verify(t, store); err != nil {
+		t.Errorf("a sound archive: %v", err)
 	}
-	for i := range ma.Chunks {
-		// RawBytes is for the report alone.
-		if ma.Chunks[i].Chunk != mb.Chunks[i].Chunk || ma.Chunks[i].Digest != mb.Chunks[i].Digest || fmt.Sprint(ma.Chunks[i].Objects) != fmt.Sprint(mb.Chunks[i].Objects) {
-			return false
+}
+
+func verify(t *testing.T, store stream.Store) error {
+	t.Helper()
+	r, err := stream.OpenSealed(t.Context(), store, "here", nil)
+	if err != nil {
+		return err
+	}
+	v, err := stream.Verify(t.Context(), r, stream.VerifyOptions{Jobs: 2})
+	if err != nil {
+		return err
+	}
+	return v.Err()
+}
+
+// TestMetadataByteByByte flips each bit of each byte of the metadata and the index: none is taken.
+func TestMetadataByteByByte(t *testing.T) {
+	for _, key := range []string{"pgmove/manifest.json", "pgmove/header.json", "pgmove/entries.json", "pgmove/plan.json", "toc.dat"} {
+		store := &memory{}
+		writeSample(t, store, stream.None, "run-1")
+		whole := store.objects[key]
+		for at := range whole {
+			for bit := range 8 {
+				b := bytes.Clone(whole)
+				b[at] ^= 1 << bit
+				store.put(key, b)
+				if err := readAll(t, store, nil); stream.KindOf(err) != stream.Integrity {
+					t.Errorf("%s, bit %d of byte %d flipped (%.30q): kind %d, %v", key, bit, at, whole[max(0, at-15):], stream.KindOf(err), err)
+				}
+			}
+		}
+		t.Logf("%s: %d flips, all refused", key, 8*len(whole))
+	}
+}
+
+// TestMAC: with a key nothing passes that doesn't bear it, and nothing that was moved or forged by
+// somebody who has not got it.
+func TestMAC(t *testing.T) {
+	key, other := stream.MACKey("a secret of both sides"), stream.MACKey("another secret of some")
+	store := &memory{}
+	w := stream.NewWriter(store, false, stream.None)
+	w.Authenticate(key)
+	s := seal(t, w, newSample(w, false), "run-1")
+	open := func(store stream.Store, k stream.MACKey) error {
+		_, err := stream.OpenSealed(t.Context(), store, "here", k)
+		return err
+	}
+	if err := open(store, key); err != nil {
+		t.Error(err)
+	}
+	if err := open(store, nil); err != nil {
+		t.Errorf("who has no key takes the archive as it is: %v", err)
+	}
+	if err := open(store, other); stream.KindOf(err) != stream.Integrity || !strings.Contains(err.Error(), "authentication code is wrong") {
+		t.Errorf("another key: %v", err)
+	}
+	plain := &memory{}
+	writeSample(t, plain, stream.None, "run-1")
+	if err := open(plain, key); stream.KindOf(err) != stream.Integrity || !strings.Contains(err.Error(), "no authentication code") {
+		t.Errorf("an archive without codes: %v", err)
+	}
+	// Of the same run, with the right key, but under another name.
+	store.put("pgmove/plan.json", store.objects["pgmove/entries.json"])
+	r := stream.Follow(watch.New(store), "here", nil, key)
+	if _, err := r.Header(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Entries(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Plan(t.Context()); stream.KindOf(err) != stream.Integrity || !strings.Contains(err.Error(), "authentication code is wrong") {
+		t.Errorf("entries in the place of the plan: %v", err)
+	}
+	if (stream.MACKey("short")).Valid() == nil || key.Valid() != nil {
+		t.Error("a key is valid from 16 bytes on")
+	}
+	_ = s
+}
+
+// TestBomb: rows that unpack to more than was written down go no further than that.
+func TestBomb(t *testing.T) {
+	for _, z := range []stream.Compression{stream.Gzip, stream.Zstd} {
+		store := &memory{}
+		w := stream.NewWriter(store, false, z)
+		s := &sample{rows: map[string][]byte{}}
+		s.entries = []stream.Entry{{ID: 10, Section: stream.Data, Desc: "TABLE DATA", Tag: "t", Table: &stream.Table{Name: "t"}}}
+		c := stream.Chunk{Table: 10, ID: 10, Of: 1, Format: stream.FormatText, Key: w.ChunkKey(10)}
+		s.chunks, s.rows[c.Key] = []stream.Chunk{c}, bytes.Repeat([]byte("x\n"), 1000)
+		seal(t, w, s, "run-1")
+		// As long as the true one, or shorter, and unpacks to a thousand times as much.
+		forged := &memory{}
+		fw := stream.NewWriter(forged, false, z)
+		fs := *s
+		fs.rows = map[string][]byte{c.Key: bytes.Repeat([]byte("x\n"), 1_000_000)}
+		seal(t, fw, &fs, "run-1")
+		store.put(c.Key, forged.objects[c.Key])
+		r, err := stream.OpenSealed(t.Context(), store, "here", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := begin(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		cr, err := r.OpenChunk(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := io.Copy(io.Discard, cr)
+		cr.GiveBack(err, false)
+		if stream.KindOf(err) != stream.Integrity || n > 2000 {
+			t.Errorf("%s: %d bytes came out of a bomb: %v", z, n, err)
 		}
 	}
-	return true
 }
 
 // TestOfAnotherRun puts objects of another archive of the same contents into one.
@@ -154,7 +254,7 @@ func TestPlanAndManifestDisagree(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := w.Seal(t.Context(), nil, &stream.Contents{Header: h}); err != nil {
+	if err := w.Seal(t.Context(), nil, stream.NewContents(h, s.entries, w.Records())); err != nil {
 		t.Fatal(err)
 	}
 	if err := readAll(t, store, nil); stream.KindOf(err) != stream.Integrity {
@@ -167,7 +267,7 @@ func TestNotAnArchive(t *testing.T) {
 		"nothing":        {"", "nothing is there"},
 		"something":      {"readme.txt", "no pgmove/manifest.json"},
 		"unfinished":     {"pgmove/header.json", "not finished"},
-		"pg_dump's":      {"toc.dat", "pg_dump"},
+		"begun":          {"pgmove/heartbeat.json", "not finished"},
 		"empty manifest": {"pgmove/manifest.json", "manifest"},
 	} {
 		store := &memory{}
@@ -206,6 +306,7 @@ func FuzzManifest(f *testing.F) {
 
 // memory is a store in memory.
 type memory struct {
+	mu      sync.Mutex
 	objects map[string][]byte
 	strict  *testing.T // fails when a key is asked for that CheckKey refuses
 }
@@ -215,18 +316,32 @@ func (m *memory) Put(_ context.Context, key string, r io.Reader) error {
 	if err != nil {
 		return err
 	}
+	m.put(key, b)
+	return nil
+}
+
+func (m *memory) put(key string, b []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.objects == nil {
 		m.objects = map[string][]byte{}
 	}
 	m.objects[key] = b
-	return nil
+}
+
+func (m *memory) get(key string) []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.objects[key]
 }
 
 func (m *memory) Get(_ context.Context, key string, offset int64) (io.ReadCloser, error) {
 	if err := stream.CheckKey(key); err != nil && m.strict != nil {
 		m.strict.Errorf("a hostile key was asked for: %q", key)
 	}
+	m.mu.Lock()
 	b, ok := m.objects[key]
+	m.mu.Unlock()
 	if !ok {
 		return nil, fmt.Errorf("%s: %w", key, stream.ErrNotExist)
 	}
@@ -234,6 +349,8 @@ func (m *memory) Get(_ context.Context, key string, offset int64) (io.ReadCloser
 }
 
 func (m *memory) List(_ context.Context, prefix string) (l []stream.ObjectInfo, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for k, b := range m.objects {
 		if strings.HasPrefix(k, prefix) {
 			l = append(l, stream.ObjectInfo{Key: k, Size: int64(len(b))})
@@ -243,6 +360,8 @@ func (m *memory) List(_ context.Context, prefix string) (l []stream.ObjectInfo, 
 }
 
 func (m *memory) Delete(_ context.Context, key string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	delete(m.objects, key)
 	return nil
 }

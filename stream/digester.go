@@ -131,6 +131,14 @@ func (d *Digester) writeBinary(p []byte) error {
 			}
 			row = p
 		case binTuple:
+			if d.have == 0 && !d.partial {
+				// Rows that are whole in this write, which are almost all, need no state.
+				p = d.wholeRows(p)
+				row = p
+				if len(p) == 0 {
+					return nil
+				}
+			}
 			if p, ok = d.collect(p, 2); !ok {
 				break
 			}
@@ -181,6 +189,37 @@ func (d *Digester) writeBinary(p []byte) error {
 		d.begin(row)
 	}
 	return nil
+}
+
+// wholeRows adds the rows at the head of p that are whole and returns what follows them.
+func (d *Digester) wholeRows(p []byte) []byte {
+	for {
+		if len(p) < 2 {
+			return p
+		}
+		fields := int(int16(binary.BigEndian.Uint16(p)))
+		if fields < 0 {
+			return p
+		}
+		end := 2
+		for range fields {
+			if len(p)-end < 4 {
+				return p
+			}
+			n := int32(binary.BigEndian.Uint32(p[end:]))
+			end += 4
+			if n > 0 {
+				if int(n) > len(p)-end {
+					return p
+				}
+				end += int(n)
+			} else if n < -1 {
+				return p // it is refused where it is read field by field
+			}
+		}
+		d.digest.AddRow(p[:end])
+		p = p[end:]
+	}
 }
 
 // Close checks that the stream ended at a row's end. It returns an error that wraps

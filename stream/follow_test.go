@@ -31,7 +31,8 @@ func ways(t *testing.T, test func(t *testing.T, s following, live bool)) {
 
 // writeAll writes an archive as dump does: a chunk given back is offered again, last.
 func writeAll(ctx context.Context, w *stream.Writer, s *sample) error {
-	if _, err := w.Begin(ctx, stream.Header{Run: "run-1"}, s.entries, s.chunks); err != nil {
+	h, err := w.Begin(ctx, stream.Header{Run: "run-1"}, s.entries, s.chunks)
+	if err != nil {
 		return err
 	}
 	queue := slices.Clone(s.chunks)
@@ -47,7 +48,7 @@ func writeAll(ctx context.Context, w *stream.Writer, s *sample) error {
 			return err
 		}
 	}
-	return w.Seal(ctx, nil, &stream.Contents{})
+	return w.Seal(ctx, nil, stream.NewContents(h, s.entries, w.Records()))
 }
 
 // begin reads what comes before the chunks.
@@ -72,7 +73,7 @@ func TestFollow(t *testing.T) {
 		s := newSample(w, true)
 		written := make(chan error, 1)
 		go func() { written <- writeAll(ctx, w, s) }()
-		r := stream.Follow(store, store)
+		r := stream.Follow(store, "the archive", store, nil)
 		if err := begin(ctx, r); err != nil {
 			t.Fatal(err)
 		}
@@ -131,7 +132,7 @@ func TestFollowBySeveral(t *testing.T) {
 		s := newSample(w, false)
 		written := make(chan error, 1)
 		go func() { written <- writeAll(ctx, w, s) }()
-		r := stream.Follow(store, store)
+		r := stream.Follow(store, "the archive", store, nil)
 		if err := begin(ctx, r); err != nil {
 			t.Fatal(err)
 		}
@@ -206,7 +207,7 @@ func TestFollowFailure(t *testing.T) {
 			store.CloseWithError(err)
 			failed <- err
 		}()
-		r := stream.Follow(store, store)
+		r := stream.Follow(store, "the archive", store, nil)
 		err := begin(ctx, r)
 		var c stream.Chunk
 		if err == nil {
@@ -246,7 +247,7 @@ func TestRefusedChunk(t *testing.T) {
 		_, err := w.WriteChunk(ctx, s.chunks[0], fill(s.rows[s.chunks[0].Key], 10))
 		done <- err
 	}()
-	r := stream.Follow(store, store)
+	r := stream.Follow(store, "the archive", store, nil)
 	if err := begin(ctx, r); err != nil {
 		t.Fatal(err)
 	}

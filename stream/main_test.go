@@ -14,7 +14,10 @@ import (
 	"github.com/pgmove/pgmove/stream/filestore"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	stream.Hasten()
+	goleak.VerifyTestMain(m)
+}
 
 // textRows are n lines as COPY sends them.
 func textRows(name string, n int) []byte {
@@ -132,7 +135,7 @@ func seal(t testing.TB, w *stream.Writer, s *sample, run string) *sample {
 			t.Fatal(err)
 		}
 	}
-	if err := w.Seal(ctx, []stream.NamedObject{{Key: "toc.dat", Data: []byte("an index")}}, &stream.Contents{Header: h}); err != nil {
+	if err := w.Seal(ctx, []stream.NamedObject{{Key: "toc.dat", Data: []byte("an index")}}, stream.NewContents(h, s.entries, w.Records())); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -156,7 +159,7 @@ func fill(rows []byte, size int) func(io.Writer) error {
 func readAll(t testing.TB, store stream.Store, s *sample) error {
 	t.Helper()
 	ctx := t.Context()
-	r, err := stream.OpenSealed(ctx, store, "here")
+	r, err := stream.OpenSealed(ctx, store, "here", nil)
 	if err != nil {
 		return err
 	}

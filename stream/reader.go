@@ -9,65 +9,95 @@ import (
 	"sync"
 )
 
-// Announcer is the ability of a store that writer and reader share in one
-// process to tell which objects have become visible, in order.
+// Announcer tells which objects of an archive that is still being written have become
+// visible, in order.
 type Announcer interface {
 	// Visible returns the i-th key, from 0, that became visible; it waits until there is one.
 	Visible(ctx context.Context, i int) (string, error)
 }
 
-// Reader reads an archive: a sealed one, or one that is still being written in
-// this process, which it follows.
+// Reader reads an archive: a sealed one, one that is still being written, which it
+// follows, or one that another tool wrote.
 type Reader struct {
 	store    Store
 	location string
-	follow   Announcer // nil for a sealed archive
+	mac      MACKey
+	follow   Announcer // nil for an archive that is complete
 	manifest *Manifest
+	run      string   // the manifest's
+	foreign  *Foreign // nil for an archive of pgmove's own
 
-	header Header
+	header  Header
+	entries map[DumpID]bool // the data entries, true for large objects'
 
 	records map[string]*Record // a sealed archive's, by chunk key
 
 	mu     sync.Mutex
-	plan   map[string]Chunk // by the key whose appearance makes the chunk readable
-	queue  []Chunk          // chunks to hand out: a sealed archive's, and those given back
-	left   int              // chunks not yet finished
+	seen   map[string]Object // a followed archive's metadata, as it was read
+	used   map[string]Record // a followed archive's records, by chunk key
+	plan   map[string]Chunk  // by the key whose appearance makes the chunk readable
+	out    map[string]bool   // keys of plan that were handed out
+	queue  []Chunk           // chunks to hand out: a complete archive's, and those given back
+	left   int               // chunks not yet finished
 	done   chan struct{}
-	cursor int // the next announcement to read
-	handed int // chunks handed out upon their announcement
-	wake   chan struct{}
+	cursor int           // the next announcement to read
+	handed int           // chunks handed out upon their announcement
+	wake   chan struct{} // closed, and made anew, when a chunk was given back
+}
+
+func newReader(s Store, location string) *Reader {
+	return &Reader{store: s, location: location, done: make(chan struct{}), wake: make(chan struct{}),
+		seen: map[string]Object{}, used: map[string]Record{}, out: map[string]bool{}}
 }
 
 // OpenSealed opens a finished archive. What isn't one is a Failure of kind
-// Integrity.
-func OpenSealed(ctx context.Context, s Store, location string) (*Reader, error) {
-	r := &Reader{store: s, location: location, done: make(chan struct{}), wake: make(chan struct{}, 1)}
-	b, err := r.slurp(ctx, keyManifest)
+// Integrity. With a key, so is what doesn't bear its authentication code.
+func OpenSealed(ctx context.Context, s Store, location string, mac MACKey) (*Reader, error) {
+	r, err := openSealed(ctx, s, location, mac)
 	if errors.Is(err, ErrNotExist) {
 		return nil, r.notAnArchive(ctx)
 	}
+	return r, err
+}
+
+// openSealed is OpenSealed whose error wraps ErrNotExist where there is no manifest.
+func openSealed(ctx context.Context, s Store, location string, mac MACKey) (*Reader, error) {
+	r := newReader(s, location)
+	r.mac = mac
+	b, err := readObject(ctx, s, keyManifest, maxMetadata)
 	if err != nil {
+		return r, fmt.Errorf("read %s: %w", keyManifest, err)
+	}
+	if err := r.takeManifest(b); err != nil {
 		return nil, err
 	}
-	var m Manifest
-	if err := decodeStrict(b, &m); err != nil {
-		return nil, r.broken(keyManifest, err)
-	}
-	if m.Format != FormatVersion {
-		return nil, r.broken(keyManifest, fmt.Errorf("its format is version %d, this pgmove reads %d", m.Format, FormatVersion))
-	}
-	r.manifest = &m
-	r.records = make(map[string]*Record, len(m.Chunks))
-	for i, c := range m.Chunks {
-		if err := r.checkRecord(c); err != nil {
-			return nil, r.broken(keyManifest, err)
-		}
-		r.records[c.Key] = &m.Chunks[i]
+	for _, c := range r.manifest.Chunks {
 		r.queue = append(r.queue, c.Chunk)
 	}
 	r.left = len(r.queue)
 	r.finishIfDone()
 	return r, nil
+}
+
+// takeManifest checks and parses a manifest.
+func (r *Reader) takeManifest(b []byte) error {
+	run, body, err := unwrap(keyManifest, b, r.mac)
+	if err != nil {
+		return r.broken(keyManifest, err)
+	}
+	var m Manifest
+	if err := decode(body, &m); err != nil {
+		return r.broken(keyManifest, err)
+	}
+	if err := m.check(run); err != nil {
+		return r.broken(keyManifest, err)
+	}
+	r.manifest, r.run = &m, run
+	r.records = make(map[string]*Record, len(m.Chunks))
+	for i := range m.Chunks {
+		r.records[m.Chunks[i].Key] = &m.Chunks[i]
+	}
+	return nil
 }
 
 func (r *Reader) notAnArchive(ctx context.Context) error {
@@ -76,12 +106,9 @@ func (r *Reader) notAnArchive(ctx context.Context) error {
 		switch {
 		case len(l) == 0:
 			f.Msg = "not an archive: nothing is there"
-		case hasKey(l, keyHeader):
+		case hasKey(l, keyHeader), hasKey(l, keyHeartbeat):
 			f.Msg = "the archive is not finished: it has no manifest"
-			f.Hint = "wait until its dump has ended, or dump again"
-		case hasKey(l, "toc.dat"):
-			f.Msg = "an archive of pg_dump without pgmove's manifest"
-			f.Hint = "this version restores archives written by pgmove; use pg_restore for this one"
+			f.Hint = "wait until its dump has ended, or restore with --wait while it goes on; if it is dead, delete what is there and dump again"
 		}
 	}
 	return f
@@ -96,9 +123,12 @@ func hasKey(l []ObjectInfo, key string) bool {
 	return false
 }
 
-// Follow opens an archive that a Writer in this process is writing into the same store.
-func Follow(s Store, a Announcer) *Reader {
-	return &Reader{store: s, follow: a, done: make(chan struct{}), wake: make(chan struct{}, 1)}
+// Follow opens an archive that a Writer is writing into the same store, or will. Get of the store
+// waits for what isn't there yet; a tells what is.
+func Follow(s Store, location string, a Announcer, mac MACKey) *Reader {
+	r := newReader(s, location)
+	r.follow, r.mac = a, mac
+	return r
 }
 
 func (r *Reader) broken(object string, err error) error {
@@ -106,239 +136,190 @@ func (r *Reader) broken(object string, err error) error {
 		Hint: "the archive is damaged or was changed after it was written: dump again"}
 }
 
-// checkRecord bounds what the manifest says before anything is done with it.
-func (r *Reader) checkRecord(c Record) error {
-	for _, o := range append([]Object{{Key: c.Key}}, c.Objects...) {
-		if err := CheckKey(o.Key); err != nil {
-			return err
-		}
-		if o.Size < 0 {
-			return fmt.Errorf("%s: a size of %d", o.Key, o.Size)
+// body reads an object under pgmove/, checks it, and returns its run and body.
+func (r *Reader) body(ctx context.Context, key string, limit int64) (string, []byte, error) {
+	b, err := readObject(ctx, r.store, key, limit)
+	switch {
+	case errors.Is(err, ErrNotExist):
+		return "", nil, r.broken(key, errors.New("it is missing"))
+	case err != nil:
+		return "", nil, fmt.Errorf("read %s: %w", key, err)
+	}
+	o := Object{Key: key, Size: int64(len(b)), SHA256: sha256.Sum256(b)}
+	if r.manifest != nil {
+		if err := r.manifest.object(o); err != nil {
+			return "", nil, r.broken(key, err)
 		}
 	}
-	if c.Format != FormatBlobs && len(c.Objects) != 1 {
-		return fmt.Errorf("chunk %s: %d objects instead of one", c.Key, len(c.Objects))
+	run, body, err := unwrap(key, b, r.mac)
+	if err != nil {
+		return "", nil, r.broken(key, err)
 	}
-	return nil
+	if want := r.runID(); want != "" && run != want {
+		return "", nil, r.broken(key, errors.New("it is of another run than the rest of the archive"))
+	}
+	r.mu.Lock()
+	r.seen[key] = o
+	r.mu.Unlock()
+	return run, body, nil
 }
 
-// slurp reads a metadata object whole.
-func (r *Reader) slurp(ctx context.Context, key string) ([]byte, error) {
-	rc, err := r.store.Get(ctx, key, 0)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", key, err)
+// runID is the run that all objects must be of, "" while none is known.
+func (r *Reader) runID() string {
+	if r.manifest != nil {
+		return r.run
 	}
-	b, err := io.ReadAll(io.LimitReader(rc, maxMetadata+1))
-	if cerr := rc.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil && len(b) > maxMetadata {
-		err = r.broken(key, fmt.Errorf("larger than %d bytes", maxMetadata))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", key, err)
-	}
-	return b, nil
-}
-
-// verified reads a metadata object and checks it against the manifest, where there is one.
-func (r *Reader) verified(ctx context.Context, key string) ([]byte, error) {
-	b, err := r.slurp(ctx, key)
-	if err != nil || r.manifest == nil {
-		if errors.Is(err, ErrNotExist) {
-			return nil, r.broken(key, err)
-		}
-		return b, err
-	}
-	for _, o := range r.manifest.Objects {
-		if o.Key != key {
-			continue
-		}
-		if int64(len(b)) != o.Size || sha256.Sum256(b) != o.SHA256 {
-			return nil, r.broken(key, errors.New("its size or SHA-256 is not what the manifest says"))
-		}
-		return b, nil
-	}
-	return nil, r.broken(key, errors.New("the manifest does not list it"))
+	return r.header.Run
 }
 
 // Header returns the archive's header, once it is there.
 func (r *Reader) Header(ctx context.Context) (*Header, error) {
-	b, err := r.verified(ctx, keyHeader)
+	if r.foreign != nil {
+		return &r.header, nil
+	}
+	run, b, err := r.body(ctx, keyHeader, maxRecord)
 	if err != nil {
 		return nil, err
 	}
-	if err := decodeStrict(b, &r.header); err != nil {
+	var h Header
+	if err := decode(b, &h); err != nil {
 		return nil, r.broken(keyHeader, err)
 	}
-	if r.manifest != nil && r.header.Run != r.manifest.Run {
-		return nil, r.broken(keyHeader, errors.New("it is of another run than the manifest"))
+	if h.Run != run || h.Format != FormatVersion {
+		return nil, r.broken(keyHeader, errors.New("it contradicts its own envelope"))
 	}
-	if err := r.header.Compression.Valid(); err != nil {
+	if err := h.Compression.Valid(); err != nil {
 		return nil, r.broken(keyHeader, err)
 	}
+	r.header = h
 	return &r.header, nil
 }
 
 // Entries returns the archive's entries, once they are there. Header comes first.
 func (r *Reader) Entries(ctx context.Context) ([]Entry, error) {
-	var e envelope[[]Entry]
-	if err := r.body(ctx, keyEntries, &e, func() string { return e.Run }); err != nil {
+	if r.foreign != nil {
+		return r.foreign.Entries, nil
+	}
+	_, b, err := r.body(ctx, keyEntries, maxMetadata)
+	if err != nil {
 		return nil, err
 	}
-	return e.Body, nil
+	var entries []Entry
+	if err := decode(b, &entries); err != nil {
+		return nil, r.broken(keyEntries, err)
+	}
+	if r.entries, err = checkEntries(entries); err != nil {
+		return nil, r.broken(keyEntries, err)
+	}
+	return entries, nil
 }
 
-func (r *Reader) body(ctx context.Context, key string, v any, run func() string) error {
-	b, err := r.verified(ctx, key)
+// Plan returns all chunks of the archive, once the plan is there. Entries come first. Of a
+// sealed archive it also checks the index that stock tools read.
+func (r *Reader) Plan(ctx context.Context) ([]Chunk, error) {
+	if r.foreign != nil {
+		return r.foreign.Plan, nil
+	}
+	_, b, err := r.body(ctx, keyPlan, maxMetadata)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := decodeStrict(b, v); err != nil {
-		return r.broken(key, err)
+	var plan []Chunk
+	if err := decode(b, &plan); err != nil {
+		return nil, r.broken(keyPlan, err)
 	}
-	if run() != r.header.Run {
-		return r.broken(key, errors.New("it is of another run than the header"))
+	if err := checkPlan(plan, r.entries); err != nil {
+		return nil, r.broken(keyPlan, err)
+	}
+	if r.manifest != nil {
+		if err := r.manifest.matches(plan, r.records); err != nil {
+			return nil, r.broken(keyPlan, err)
+		}
+		return plan, r.checkIndex(ctx)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.plan = make(map[string]Chunk, len(plan))
+	for _, c := range plan {
+		if r.header.Live {
+			r.plan[c.Key] = c
+		} else {
+			r.plan[recordKey(c.ID)] = c
+		}
+	}
+	r.left = len(plan)
+	r.finishIfDone()
+	return plan, nil
+}
+
+// checkIndex checks the objects of a sealed archive that pgmove itself has no need of.
+func (r *Reader) checkIndex(ctx context.Context) error {
+	for _, o := range r.manifest.Objects {
+		switch o.Key {
+		case keyHeader, keyEntries, keyPlan:
+			continue
+		}
+		if err := r.checkObject(ctx, o); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// Plan returns all chunks of the archive, once the plan is there. Entries come first.
-func (r *Reader) Plan(ctx context.Context) ([]Chunk, error) {
-	var e envelope[[]Chunk]
-	if err := r.body(ctx, keyPlan, &e, func() string { return e.Run }); err != nil {
-		return nil, err
+// checkObject reads an object and compares its size and hash.
+func (r *Reader) checkObject(ctx context.Context, o Object) error {
+	rc, err := r.store.Get(ctx, o.Key, 0)
+	if errors.Is(err, ErrNotExist) {
+		return r.broken(o.Key, errors.New("it is missing"))
 	}
-	for _, c := range e.Body {
-		if err := CheckKey(c.Key); err != nil {
-			return nil, r.broken(keyPlan, err)
-		}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", o.Key, err)
 	}
-	if r.manifest != nil {
-		if len(e.Body) != len(r.records) {
-			return nil, r.broken(keyPlan, fmt.Errorf("it has %d chunks, the manifest %d", len(e.Body), len(r.records)))
-		}
-		for _, c := range e.Body {
-			if rec := r.records[c.Key]; rec == nil || rec.Chunk != c {
-				return nil, r.broken(keyPlan, fmt.Errorf("chunk %s is not as the manifest has it", c.Key))
-			}
-		}
-		return e.Body, nil
+	defer func() { _ = rc.Close() }()
+	m := newMeter(io.Discard)
+	if _, err := io.Copy(m, io.LimitReader(rc, o.Size+1)); err != nil {
+		return fmt.Errorf("read %s: %w", o.Key, err)
+	}
+	if err := r.manifest.same(o, m.object(o.Key)); err != nil {
+		return r.broken(o.Key, err)
+	}
+	return nil
+}
+
+// Confirm waits until the archive is sealed, and checks that what was followed is what was
+// sealed. There is nothing to confirm of an archive that was complete, nor of a live one.
+func (r *Reader) Confirm(ctx context.Context) error {
+	if r.follow == nil || r.header.Live {
+		return nil
+	}
+	b, err := readObject(ctx, r.store, keyManifest, maxMetadata)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", keyManifest, err)
+	}
+	if err := r.takeManifest(b); err != nil {
+		return err
+	}
+	if r.run != r.header.Run {
+		return r.broken(keyManifest, errors.New("it is of another run than the rest of the archive"))
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.plan = make(map[string]Chunk, len(e.Body))
-	for _, c := range e.Body {
-		if r.header.Live {
-			r.plan[c.Key] = c
-		} else {
-			r.plan[recordKey(c)] = c
+	for _, key := range []string{keyHeader, keyEntries, keyPlan} {
+		if err := r.manifest.object(r.seen[key]); err != nil {
+			return r.broken(key, fmt.Errorf("it was changed while it was followed: %w", err))
 		}
 	}
-	r.left = len(e.Body)
-	r.finishIfDone()
-	return e.Body, nil
-}
-
-func (r *Reader) finishIfDone() {
-	if r.left == 0 {
-		close(r.done)
+	for key, rec := range r.used {
+		if got := r.records[key]; got == nil || !got.equal(&rec) {
+			return r.broken(recordKey(rec.ID), errors.New("the record is not the one that the manifest has"))
+		}
 	}
+	if len(r.used) != len(r.records) {
+		return r.broken(keyManifest, fmt.Errorf("it has %d chunks, the dump that was followed %d", len(r.records), len(r.used)))
+	}
+	return nil
 }
 
-// Manifest returns a sealed archive's manifest, nil for one that is followed.
+// Manifest returns a sealed archive's manifest, nil for one that is followed until
+// Confirm, and nil for one that another tool wrote.
 func (r *Reader) Manifest() *Manifest { return r.manifest }
-
-// Next returns the next chunk that can be opened, in the order in which they
-// become available; a chunk given back is handed out again. It returns io.EOF
-// when all chunks of the plan are finished.
-func (r *Reader) Next(ctx context.Context) (Chunk, error) {
-	for {
-		r.mu.Lock()
-		if r.left == 0 {
-			r.mu.Unlock()
-			return Chunk{}, io.EOF
-		}
-		// A chunk that was given back comes after all others: it may be waiting for them.
-		announced := r.follow == nil || !r.header.Live && r.handed == len(r.plan)
-		if announced && len(r.queue) > 0 {
-			c := r.queue[0]
-			r.queue = r.queue[1:]
-			r.mu.Unlock()
-			return c, nil
-		}
-		cursor := r.cursor
-		if !announced {
-			r.cursor++
-		}
-		r.mu.Unlock()
-		if announced {
-			// All that is left is in other goroutines' hands; one of them may give it back.
-			select {
-			case <-r.done:
-			case <-r.wake:
-			case <-ctx.Done():
-				return Chunk{}, context.Cause(ctx)
-			}
-			continue
-		}
-		key, err := r.visible(ctx, cursor)
-		if errors.Is(err, io.EOF) {
-			return Chunk{}, io.EOF
-		}
-		if err != nil {
-			return Chunk{}, err
-		}
-		r.mu.Lock()
-		c, ok := r.plan[key]
-		if ok {
-			r.handed++
-		}
-		r.mu.Unlock()
-		if ok {
-			return c, nil
-		}
-	}
-}
-
-// visible waits for the announcement with the number, or until all is finished.
-func (r *Reader) visible(ctx context.Context, i int) (string, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() {
-		select {
-		case <-r.done:
-			cancel(io.EOF)
-		case <-stop:
-		}
-	}()
-	key, err := r.follow.Visible(ctx, i)
-	if err != nil && errors.Is(context.Cause(ctx), io.EOF) {
-		return "", io.EOF
-	}
-	return key, err
-}
-
-// finished notes that a chunk is taken for good.
-func (r *Reader) finished() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.left--
-	r.finishIfDone()
-}
-
-// again hands a chunk out once more.
-func (r *Reader) again(c Chunk) {
-	if r.header.Live {
-		return // its writer offers it again
-	}
-	r.mu.Lock()
-	r.queue = append(r.queue, c)
-	r.mu.Unlock()
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}

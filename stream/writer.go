@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +19,8 @@ import (
 type Writer struct {
 	store  Store
 	header Header
+	mac    MACKey
+	beat   *heartbeat // nil in a live run, and before Claim
 
 	mu      sync.Mutex
 	objects []Object
@@ -34,6 +35,10 @@ func NewWriter(store Store, live bool, c Compression) *Writer {
 	}
 	return &Writer{store: store, header: Header{Format: FormatVersion, Live: live, Compression: c}}
 }
+
+// Authenticate has every object under pgmove/ bear an authentication code made with the
+// key. It comes before Claim.
+func (w *Writer) Authenticate(key MACKey) { w.mac = key }
 
 // Compression is that of the archive's chunks.
 func (w *Writer) Compression() Compression { return w.header.Compression }
@@ -51,21 +56,19 @@ func (w *Writer) ChunkKey(id DumpID) string {
 func (w *Writer) Begin(ctx context.Context, h Header, entries []Entry, plan []Chunk) (Header, error) {
 	h.Format, h.Live, h.Compression = w.header.Format, w.header.Live, w.header.Compression
 	w.header = h
-	if err := w.putJSON(ctx, keyHeader, h); err != nil {
-		return h, err
+	for _, o := range []struct {
+		key  string
+		body any
+	}{{keyHeader, h}, {keyEntries, entries}, {keyPlan, plan}} {
+		b, err := wrap(o.key, h.Run, w.mac, o.body)
+		if err != nil {
+			return h, err
+		}
+		if err := w.PutObject(ctx, o.key, b); err != nil {
+			return h, err
+		}
 	}
-	if err := w.putJSON(ctx, keyEntries, envelope[[]Entry]{FormatVersion, h.Run, entries}); err != nil {
-		return h, err
-	}
-	return h, w.putJSON(ctx, keyPlan, envelope[[]Chunk]{FormatVersion, h.Run, plan})
-}
-
-func (w *Writer) putJSON(ctx context.Context, key string, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("%s: %w", key, err)
-	}
-	return w.PutObject(ctx, key, append(b, '\n'))
+	return h, nil
 }
 
 // PutObject stores a whole object and notes it for the manifest.
@@ -88,6 +91,10 @@ type body struct {
 
 // Record returns the chunk's record; it is valid once Read returned io.EOF.
 func (b *body) Record() Record { return *b.record }
+
+// SizeHint estimates the object's size, in bytes, for stores that must know what is coming: rows
+// as text may take twice what they take on the source's disk.
+func (b *body) SizeHint() int64 { return 2 * b.record.Bytes }
 
 // WriteChunk stores one chunk: fill writes the rows, WriteChunk digests,
 // compresses, hashes and stores them, and returns the chunk's record once it is
@@ -118,19 +125,20 @@ func (w *Writer) WriteChunk(ctx context.Context, c Chunk, fill func(io.Writer) e
 	if w.header.Live {
 		return rec, nil
 	}
-	b, err := json.Marshal(envelope[Record]{FormatVersion, w.header.Run, rec})
+	key := recordKey(c.ID)
+	b, err := wrap(key, w.header.Run, w.mac, rec)
 	if err != nil {
 		return rec, err
 	}
-	key := recordKey(c)
 	if err := w.store.Put(ctx, key, bytes.NewReader(b)); err != nil {
 		return rec, fmt.Errorf("write %s: %w", key, err)
 	}
+	w.beat.chunk(c.ID)
 	return rec, nil
 }
 
-func recordKey(c Chunk) string {
-	return fmt.Sprintf("%s%d.json", keyRecords, c.ID)
+func recordKey(id DumpID) string {
+	return fmt.Sprintf("%s%d.json", keyRecords, id)
 }
 
 // A chunk passes from the database's driver to the store in blocks: memory is
@@ -209,11 +217,21 @@ func (w *Writer) Seal(ctx context.Context, index []NamedObject, contents *Conten
 			return err
 		}
 	}
+	// Nobody else may have written here meanwhile.
+	if err := w.beat.check(ctx); err != nil {
+		return err
+	}
 	w.mu.Lock()
-	m := Manifest{Format: FormatVersion, Run: w.header.Run, Sealed: time.Now().UTC().Truncate(time.Second),
-		Objects: w.objects, Chunks: w.records, Contents: *contents}
+	m := Manifest{Sealed: time.Now().UTC().Truncate(time.Second), Objects: w.objects, Chunks: w.records, Contents: *contents}
 	w.mu.Unlock()
-	return w.putJSON(ctx, keyManifest, m)
+	b, err := wrap(keyManifest, w.header.Run, w.mac, m)
+	if err != nil {
+		return err
+	}
+	if err := w.store.Put(ctx, keyManifest, bytes.NewReader(b)); err != nil {
+		return fmt.Errorf("write %s: %w", keyManifest, err)
+	}
+	return w.beat.end(ctx, beatSealed, "")
 }
 
 // Records returns the records of the chunks written so far.
@@ -249,4 +267,22 @@ func Empty(ctx context.Context, s Store, location string) error {
 	}
 	return (&Failure{Kind: Preflight, Object: location, Msg: what}).
 		WithHint("name an empty location, or delete what is there")
+}
+
+// Remove deletes all objects of an archive, the manifest first: what is left when that is interrupted
+// is no archive.
+func Remove(ctx context.Context, s Store) error {
+	if err := s.Delete(ctx, keyManifest); err != nil {
+		return err
+	}
+	l, err := s.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	for _, o := range l {
+		if err := s.Delete(ctx, o.Key); err != nil {
+			return err
+		}
+	}
+	return nil
 }

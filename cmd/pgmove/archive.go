@@ -8,8 +8,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/pgmove/pgmove/dump"
-	"github.com/pgmove/pgmove/restore"
 	"github.com/pgmove/pgmove/stream"
+	"github.com/pgmove/pgmove/stream/pgarchive"
 )
 
 func newDumpCommand() *cli.Command {
@@ -17,7 +17,7 @@ func newDumpCommand() *cli.Command {
 		Name:  "dump",
 		Usage: "write a database's archive, which stock pg_restore reads too",
 		Flags: join([]cli.Flag{sourceFlag(), &cli.StringFlag{Name: "to", Usage: "`LOCATION` of the archive: file:///folder or s3://bucket/prefix"},
-			jobsFlag(), reportFlag(), compressFlag(), toolFlag()}, ownerFlags(), dumpFlags(), s3Flags()),
+			jobsFlag(), reportFlag(), compressFlag(), formatFlag(), toolFlag()}, ownerFlags(), dumpFlags(), locationFlags(), sealFlags()),
 		Action: func(c *cli.Context) error { return session(c, runDump) },
 	}
 }
@@ -31,25 +31,27 @@ func runDump(ctx context.Context, c *cli.Context, rep *Report) error {
 	if err != nil {
 		return err
 	}
+	mac, err := macKey(c)
+	if err != nil {
+		return err
+	}
 	loc, err := parseLocation("to", c.String("to"))
 	if err != nil {
 		return err
 	}
-	src, err := openSource(ctx, c, from, rep.observe)
+	src, err := openSource(ctx, c, from, true, rep.observe)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	store, err := loc.open(ctx, c, true)
+	store, err := loc.openEmpty(ctx, c, false, rep.observe)
 	if err != nil {
 		return err
 	}
-	if err := stream.Empty(ctx, store, loc.text); err != nil {
-		return err
-	}
 	rep.Run = newRunID()
-	contents, err := dump.Run(ctx, src, stream.NewWriter(store, false, z),
-		dump.Options{Jobs: c.Int("jobs"), Run: rep.Run, Tool: version, Observe: rep.observe})
+	w := stream.NewWriter(store, false, z)
+	w.Authenticate(mac)
+	contents, err := dump.Run(ctx, src, w, dump.Options{Jobs: c.Int("jobs"), Run: rep.Run, Tool: version, Observe: rep.observe})
 	if err != nil {
 		return err
 	}
@@ -57,47 +59,50 @@ func runDump(ctx context.Context, c *cli.Context, rep *Report) error {
 	return nil
 }
 
-func newRestoreCommand() *cli.Command {
-	return &cli.Command{
-		Name:  "restore",
-		Usage: "restore an archive to an empty database, and validate it",
-		Flags: join([]cli.Flag{&cli.StringFlag{Name: "from", Usage: "`LOCATION` of the archive"}, targetFlag(),
-			jobsFlag(), reportFlag(), toolFlag()}, validateFlags(), ownerFlags(), restoreFlags(), s3Flags()),
-		Action: func(c *cli.Context) error { return session(c, runRestore) },
-	}
+// archive is an archive opened for reading.
+type archive struct {
+	*stream.Reader
+	// contents are those of the manifest; of an archive that pg_dump wrote, without digests.
+	contents *stream.Contents
+	foreign  bool
 }
 
-func runRestore(ctx context.Context, c *cli.Context, rep *Report) error {
-	to, err := newDestination(c)
-	if err != nil {
-		return err
-	}
-	r, err := openArchive(ctx, c, "from", c.String("from"))
-	if err != nil {
-		return err
-	}
-	contents := &r.Manifest().Contents
-	rep.Run = contents.Header.Run
-	defer to.close()
-	if err := to.open(ctx, c, contents.Header.Source, rep.observe); err != nil {
-		return err
-	}
-	if err := restore.Run(ctx, r, to.target, restore.Options{Jobs: c.Int("jobs"), Continue: to.goOn, Observe: rep.observe}); err != nil {
-		return err
-	}
-	return to.finish(ctx, contents, rep)
-}
-
-func openArchive(ctx context.Context, c *cli.Context, flag, text string) (*stream.Reader, error) {
+// openArchive opens an archive that is complete: pgmove's own, or one of stock pg_dump.
+func openArchive(ctx context.Context, c *cli.Context, flag, text string, o stream.Observer) (*archive, error) {
 	loc, err := parseLocation(flag, text)
 	if err != nil {
 		return nil, err
 	}
-	store, err := loc.open(ctx, c, false)
+	mac, err := macKey(c)
 	if err != nil {
 		return nil, err
 	}
-	return stream.OpenSealed(ctx, store, loc.text)
+	store, err := loc.openArchived(ctx, c, false, o)
+	if err != nil {
+		return nil, err
+	}
+	foreign, err := stream.IsForeign(ctx, store, "toc.dat")
+	if err != nil {
+		return nil, err
+	}
+	if !foreign {
+		r, err := stream.OpenSealed(ctx, store, loc.text, mac)
+		if err != nil {
+			return nil, err
+		}
+		return &archive{Reader: r, contents: &r.Manifest().Contents}, nil
+	}
+	if mac != nil {
+		return nil, (&stream.Failure{Kind: stream.Integrity, Object: loc.text, Msg: "an archive of pg_dump bears no authentication code, and --mac-key asks for one"})
+	}
+	r, contents, warnings, err := pgarchive.Open(ctx, store, loc.text)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range warnings {
+		o.Warn("restore", w)
+	}
+	return &archive{Reader: r, contents: contents, foreign: true}, nil
 }
 
 func newInspectCommand() *cli.Command {
@@ -105,7 +110,7 @@ func newInspectCommand() *cli.Command {
 		Name:      "inspect",
 		Usage:     "tell what an archive holds",
 		ArgsUsage: "LOCATION",
-		Flags:     s3Flags(),
+		Flags:     locationFlags(),
 		Action:    runInspect,
 	}
 }
@@ -114,19 +119,56 @@ func runInspect(c *cli.Context) error {
 	if c.NArg() != 1 {
 		return stream.Fail(stream.Usage, "inspect takes one location").WithHint("flags come before it")
 	}
-	r, err := openArchive(c.Context, c, "location", c.Args().First())
+	a, err := openArchive(c.Context, c, "location", c.Args().First(), nil)
 	if err != nil {
 		return err
 	}
-	h, err := r.Header(c.Context)
+	h, err := a.Header(c.Context)
 	if err != nil {
 		return err
 	}
-	entries, err := r.Entries(c.Context)
+	entries, err := a.Entries(c.Context)
 	if err != nil {
 		return err
 	}
-	m := r.Manifest()
+	plan, err := a.Plan(c.Context)
+	if err != nil {
+		return err
+	}
+	facts := [][2]string{{"source", fmt.Sprintf("%s, PostgreSQL %s, %s", h.Source.Database.Display(), h.Source.Version, h.Source.Encoding)}}
+	if a.foreign {
+		facts = append(facts, [2]string{"written by", "pg_dump " + h.Source.DumpTool + ", without digests"})
+	} else {
+		facts = append(facts, manifestFacts(h, a.Manifest())...)
+	}
+	facts = append(facts, [2]string{"entries", fmt.Sprint(len(entries))}, [2]string{"chunks", fmt.Sprint(len(plan))},
+		[2]string{"sequences", fmt.Sprint(len(a.contents.Sequences))})
+	out := c.App.Writer
+	for _, l := range facts {
+		fmt.Fprintf(out, "%-12s %s\n", l[0], l[1])
+	}
+	fmt.Fprintln(out)
+	var rows [][]string
+	for _, t := range a.contents.Tables {
+		name := t.Table.Name.Display()
+		if t.Table.Namespace != "" {
+			name = t.Table.Namespace.Display() + "." + name
+		}
+		if a.foreign {
+			rows = append(rows, []string{name, sizeText(t.Table.Bytes)})
+			continue
+		}
+		rows = append(rows, []string{name, fmt.Sprint(t.Digest.Rows), sizeText(t.RawBytes), t.Format, t.Digest.String()})
+	}
+	head := []string{"table", "rows", "bytes", "format", "digest"}
+	if a.foreign {
+		head = []string{"table", "bytes"}
+	}
+	printTable(out, head, rows)
+	return nil
+}
+
+func manifestFacts(h *stream.Header, m *stream.Manifest) [][2]string {
 	var stored, raw int64
 	for _, ch := range m.Chunks {
 		raw += ch.RawBytes
@@ -134,25 +176,44 @@ func runInspect(c *cli.Context) error {
 			stored += o.Size
 		}
 	}
-	out := c.App.Writer
-	for _, l := range [][2]string{
+	return [][2]string{
 		{"run", h.Run}, {"sealed", m.Sealed.Format(time.RFC3339)}, {"written by", "pgmove " + h.Tool + ", pg_dump " + h.Source.DumpTool},
-		{"source", fmt.Sprintf("%s, PostgreSQL %s, %s", h.Source.Database.Display(), h.Source.Version, h.Source.Encoding)},
 		{"snapshot", h.Source.Snapshot}, {"compression", string(h.Compression)},
-		{"entries", fmt.Sprint(len(entries))}, {"chunks", fmt.Sprint(len(m.Chunks))}, {"sequences", fmt.Sprint(len(m.Contents.Sequences))},
 		{"size", fmt.Sprintf("%s stored, %s of rows", sizeText(stored), sizeText(raw))},
-	} {
-		fmt.Fprintf(out, "%-12s %s\n", l[0], l[1])
 	}
-	var rows [][]string
-	for _, t := range m.Contents.Tables {
-		name := t.Table.Name.Display()
-		if t.Table.Namespace != "" {
-			name = t.Table.Namespace.Display() + "." + name
-		}
-		rows = append(rows, []string{name, fmt.Sprint(t.Digest.Rows), sizeText(t.RawBytes), t.Digest.String()})
+}
+
+func newVerifyCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "verify",
+		Usage:     "read a whole archive, and say what is wrong with which object",
+		ArgsUsage: "LOCATION",
+		Flags:     join([]cli.Flag{jobsFlag()}, locationFlags()),
+		Action: func(c *cli.Context) error {
+			if c.NArg() != 1 {
+				return stream.Fail(stream.Usage, "verify takes one location").WithHint("flags come before it")
+			}
+			return watched(c, runVerify)
+		},
 	}
-	fmt.Fprintln(out)
-	printTable(out, []string{"table", "rows", "bytes", "digest"}, rows)
+}
+
+func runVerify(ctx context.Context, c *cli.Context, rep *Report) error {
+	a, err := openArchive(ctx, c, "location", c.Args().First(), rep.observe)
+	if err != nil {
+		return err
+	}
+	v, err := stream.Verify(ctx, a.Reader, stream.VerifyOptions{Jobs: c.Int("jobs"), Observe: rep.observe})
+	if err != nil {
+		return err
+	}
+	if err := v.Err(); err != nil {
+		return err
+	}
+	what := "every one as it was written"
+	if a.foreign {
+		what = "all can be read; an archive of pg_dump has no digests to compare with"
+	}
+	fmt.Fprintf(c.App.Writer, "%d objects, %d rows, %s of rows: %s\n", v.Objects, v.Rows, sizeText(v.Bytes), what)
 	return nil
 }

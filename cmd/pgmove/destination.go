@@ -17,6 +17,7 @@ type destination struct {
 	conn     *pgsession.Conn
 	level    validate.Level
 	goOn     bool
+	noSchema bool // the schema is not compared
 	target   *pgtarget.Target
 	compared *pgsource.Source // the target opened for reading; nil where nothing is validated
 }
@@ -35,20 +36,28 @@ func newDestination(c *cli.Context) (*destination, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &destination{conn: conn, level: level, goOn: goOn}, nil
+	return &destination{conn: conn, level: level, goOn: goOn, noSchema: c.Bool("no-schema-check")}, nil
 }
 
-// open connects and refuses a target that isn't empty. What would stop the validation is told
-// now, before the move.
-func (d *destination) open(ctx context.Context, c *cli.Context, src stream.Source, o stream.Observer) (err error) {
+// connect connects and refuses a target that isn't empty. It may be called more than once.
+func (d *destination) connect(ctx context.Context, c *cli.Context, o stream.Observer) (err error) {
+	if d.target != nil {
+		return nil
+	}
 	if d.target, err = openTarget(ctx, c, d.conn, o); err != nil {
 		return err
 	}
-	if err := d.target.CheckEmpty(ctx); err != nil {
+	return d.target.CheckEmpty(ctx)
+}
+
+// open connects, and opens what the validation will need: what would stop it is told now, before
+// the move.
+func (d *destination) open(ctx context.Context, c *cli.Context, src stream.Source, o stream.Observer) (err error) {
+	if err := d.connect(ctx, c, o); err != nil {
 		return err
 	}
 	if d.level != validate.None {
-		d.compared, err = openCompared(ctx, c, d.conn, src, o)
+		d.compared, err = openCompared(ctx, c, d.conn, src, d.noSchema, o)
 	}
 	return err
 }

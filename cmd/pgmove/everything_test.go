@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -118,29 +120,68 @@ func TestEverything(t *testing.T) {
 	}
 }
 
-// TestEverythingStock has stock pg_restore restore our archive of all that it can restore at
-// all, split into many chunks.
+// TestEverythingStock has the pg_restore of each version restore our archives of all that it can
+// restore at all, split into many chunks, each to a server of its own version.
 func TestEverythingStock(t *testing.T) {
-	p := testbed.OwnPostgres(t, testbed.PostgresOptions{Settings: map[string]string{"max_locks_per_transaction": "256"}})
-	without := prepareCluster(t, p)
-	src := database(t, p)
-	loadEverything(t, p, src, testbed.FixtureOptions{Superuser: true, Without: without, WithoutStockFailures: true})
-	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
+	servers := map[int]*testbed.Postgres{}
+	without := map[string]bool{}
+	for _, major := range []int{testbed.DefaultMajor(), 17, 18} {
+		if _, ok := testbed.ServerBin(major); !ok || servers[major] != nil {
+			continue
+		}
+		servers[major] = testbed.OwnPostgres(t, testbed.PostgresOptions{Major: major, Settings: map[string]string{"max_locks_per_transaction": "256"}})
+		for _, w := range prepareCluster(t, servers[major]) {
+			without[w] = true
+		}
 	}
-	mustExit(t, 0, "dump", "--source", p.URL(src), "--to", dir+"/a", "--split-size", "16kB", "--compress", "gzip")
-	bin, ok := testbed.ClientBin(p.Major())
-	if !ok {
-		t.Fatal("no pg_restore")
+	tried := 0
+	for _, c := range []struct {
+		from    int
+		z       string
+		format  string
+		readers []int
+	}{
+		{testbed.DefaultMajor(), "gzip", "text", []int{testbed.DefaultMajor(), 17, 18}},
+		{testbed.DefaultMajor(), "gzip", "binary", []int{testbed.DefaultMajor(), 17, 18}},
+		{testbed.DefaultMajor(), "zstd", "auto", []int{17, 18}}, // pg_restore reads zstd from 16 on
+		{17, "zstd", "auto", []int{17, 18}},
+		{18, "none", "binary", []int{18}},
+	} {
+		p := servers[c.from]
+		if p == nil {
+			t.Logf("no server of version %d is installed here", c.from)
+			continue
+		}
+		o := testbed.FixtureOptions{Superuser: true, WithoutStockFailures: true, Without: slices.Collect(maps.Keys(without))}
+		if slices.Max(c.readers) >= 17 && c.from < 17 {
+			o.Without = append(o.Without, "needs_search_path_in_maintenance") // see TestAcrossVersions
+		}
+		src := database(t, p)
+		loadEverything(t, p, src, o)
+		dir := t.TempDir() + "/a"
+		mustExit(t, 0, "dump", "--source", p.URL(src), "--to", dir, "--split-size", "16kB", "--compress", c.z, "--format", c.format, "--pg-bin", clients())
+		for _, reader := range c.readers {
+			q := servers[reader]
+			bin, ok := testbed.ClientBin(reader)
+			if !ok || q == nil {
+				t.Logf("no pg_restore, or no server, of version %d is installed here", reader)
+				continue
+			}
+			tried++
+			t.Run(fmt.Sprintf("archive of %d, %s, %s, by pg_restore %d", c.from, c.z, c.format, reader), func(t *testing.T) {
+				dst := database(t, q)
+				cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "pg_restore"), "-j2", "--exit-on-error", "-d", q.URL(dst), dir)
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("pg_restore: %v\n%.4000s", err, out)
+				}
+				// pg_restore leaves the database's own properties to --create.
+				testbed.MustBeEqual(t, p, src, q, dst, append(stale, "DATABASE", `^SET `, "bytea", "VALUES", "set_config", `^newline`)...)
+			})
+		}
 	}
-	dst := database(t, p)
-	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "pg_restore"), "-j2", "--exit-on-error", "-d", p.URL(dst), dir+"/a")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("pg_restore: %v\n%.4000s", err, out)
+	if tried < 3 {
+		t.Fatalf("only %d pairs of archive and pg_restore were tried: make tools", tried)
 	}
-	// pg_restore leaves the database's own properties to --create.
-	testbed.MustBeEqual(t, p, src, p, dst, append(stale, "DATABASE", `^SET `, "bytea", "VALUES", "set_config", `^newline`)...)
 }
 
 // TestEverythingNonSuperuser moves all that needs no superuser, as the databases' owner.

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"net/url"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -15,8 +13,6 @@ import (
 	"github.com/pgmove/pgmove/internal/pgsession"
 	"github.com/pgmove/pgmove/restore/pgtarget"
 	"github.com/pgmove/pgmove/stream"
-	"github.com/pgmove/pgmove/stream/filestore"
-	"github.com/pgmove/pgmove/stream/s3store"
 	"github.com/pgmove/pgmove/validate"
 )
 
@@ -70,16 +66,27 @@ func compressFlag() cli.Flag {
 	return &cli.StringFlag{Name: "compress", Value: string(stream.Zstd), Usage: "compression of an archive: zstd (pg_restore 16 and newer reads it), gzip or none"}
 }
 
-func restoreFlags() []cli.Flag {
-	return []cli.Flag{&cli.StringFlag{Name: "on-error", Value: "stop", Usage: "stop at the first entry that fails, or continue and exit 1"}}
+func formatFlag() cli.Flag {
+	return &cli.StringFlag{Name: "format", Value: "auto", Usage: "form of the rows: text, binary (where a table's types allow it) or auto: text in an archive, which pg_restore can then print as a script, else binary"}
 }
 
-func s3Flags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "s3-endpoint", EnvVars: []string{"PGMOVE_S3_ENDPOINT"}, Usage: "`URL` of an S3 server other than AWS"},
-		&cli.StringFlag{Name: "s3-region", Usage: "the bucket's region, where the environment names none"},
-		&cli.BoolFlag{Name: "s3-path-style", EnvVars: []string{"PGMOVE_S3_PATH_STYLE"}, Usage: "put the bucket into the path, not into the host name"},
+// rowFormat resolves --format; kept says that the rows stay in an archive.
+func rowFormat(c *cli.Context, kept bool) (string, error) {
+	switch f := c.String("format"); f {
+	case stream.FormatText, stream.FormatBinary:
+		return f, nil
+	case "auto", "":
+		if kept {
+			return stream.FormatText, nil
+		}
+		return stream.FormatBinary, nil
+	default:
+		return "", stream.Fail(stream.Usage, "--format %q: text, binary or auto is needed", f)
 	}
+}
+
+func restoreFlags() []cli.Flag {
+	return []cli.Flag{&cli.StringFlag{Name: "on-error", Value: "stop", Usage: "stop at the first entry that fails, or continue and exit 1"}}
 }
 
 func join(lists ...[]cli.Flag) []cli.Flag {
@@ -136,57 +143,15 @@ func byteSize(name, s string) (int64, error) {
 	return 0, stream.Fail(stream.Usage, "--%s %q is not a size", name, s).WithHint("write 268435456, 256MiB or 1GiB")
 }
 
-// location is where an archive lies.
-type location struct {
-	text string
-	dir  string
-	s3   bool
-}
-
-func parseLocation(name, s string) (location, error) {
-	bad := func(why string) (location, error) {
-		return location{}, stream.Fail(stream.Usage, "--%s %s: %s", name, stream.Text(s).Display(), why).
-			WithHint("write file:///folder, a folder's path, or s3://bucket/prefix")
-	}
-	switch {
-	case s == "":
-		return bad("a location is missing")
-	case strings.HasPrefix(s, "s3://"):
-		return location{text: s, s3: true}, nil
-	case strings.HasPrefix(s, "file://"):
-		u, err := url.Parse(s)
-		if err != nil || u.Host != "" || !strings.HasPrefix(u.Path, "/") {
-			return bad("a file:// location has three slashes and an absolute path")
-		}
-		return location{text: s, dir: filepath.Clean(u.Path)}, nil
-	case strings.Contains(s, "://"):
-		return bad("no such kind of location")
-	}
-	abs, err := filepath.Abs(s)
-	if err != nil {
-		return bad(err.Error())
-	}
-	return location{text: s, dir: abs}, nil
-}
-
-// open opens the store of a location; create makes a folder that isn't there.
-func (l location) open(ctx context.Context, c *cli.Context, create bool) (stream.Store, error) {
-	if !l.s3 {
-		return filestore.Open(l.dir, create)
-	}
-	bucket, prefix, err := s3store.ParseLocation(l.text)
+// openSource opens a database for reading with the flags' settings; kept says that the rows stay
+// in an archive.
+func openSource(ctx context.Context, c *cli.Context, conn *pgsession.Conn, kept bool, o stream.Observer) (*pgsource.Source, error) {
+	format, err := rowFormat(c, kept)
 	if err != nil {
 		return nil, err
 	}
-	return s3store.Open(ctx, s3store.Options{Bucket: bucket, Prefix: prefix, Endpoint: c.String("s3-endpoint"),
-		Region: c.String("s3-region"), PathStyle: c.Bool("s3-path-style") || c.String("s3-endpoint") != "",
-		Uploads: c.Int("jobs")})
-}
-
-// openSource opens a database for reading with the flags' settings.
-func openSource(ctx context.Context, c *cli.Context, conn *pgsession.Conn, o stream.Observer) (*pgsource.Source, error) {
 	opts := pgsource.Options{Jobs: c.Int("jobs"), BinDir: c.String("pg-bin"), NoOwner: c.Bool("no-owner"), NoACL: c.Bool("no-acl"),
-		Selection: stream.Selection{Schemas: c.StringSlice("schema"), Tables: c.StringSlice("table")}, Patience: patience, Observe: o}
+		Selection: stream.Selection{Schemas: c.StringSlice("schema"), Tables: c.StringSlice("table")}, Format: format, Patience: patience, Observe: o}
 	if c.String("split-size") != "" {
 		n, err := byteSize("split-size", c.String("split-size"))
 		if err != nil {
@@ -198,9 +163,9 @@ func openSource(ctx context.Context, c *cli.Context, conn *pgsession.Conn, o str
 }
 
 // openCompared opens a target for reading, the way the contents were read.
-func openCompared(ctx context.Context, c *cli.Context, conn *pgsession.Conn, src stream.Source, o stream.Observer) (*pgsource.Source, error) {
+func openCompared(ctx context.Context, c *cli.Context, conn *pgsession.Conn, src stream.Source, noSchema bool, o stream.Observer) (*pgsource.Source, error) {
 	s, err := pgsource.Open(ctx, conn, pgsource.Options{Jobs: c.Int("jobs"), BinDir: c.String("pg-bin"), Encoding: src.Encoding,
-		NoSchema:  c.Bool("no-schema-check"),
+		NoSchema:  noSchema,
 		Selection: src.Selection, Patience: patience, Observe: o, Side: "validate"})
 	if err != nil && stream.KindOf(err) == stream.Preflight && strings.Contains(err.Error(), "pg_dump") {
 		return nil, stream.Fail(stream.Preflight, "the target's schema could not be compared").Because(err).

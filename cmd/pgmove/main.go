@@ -61,7 +61,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		ExitErrHandler:         func(*cli.Context, error) {},
 		HideHelpCommand:        true,
 		UseShortOptionHandling: false,
-		Commands:               []*cli.Command{newRunCommand(), newDumpCommand(), newRestoreCommand(), newValidateCommand(), newInspectCommand()},
+		Commands: []*cli.Command{newRunCommand(), newDumpCommand(), newRestoreCommand(), newValidateCommand(),
+			newVerifyCommand(), newInspectCommand()},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return stream.Fail(stream.Usage, "no such command: %q", c.Args().First()).WithHint("pgmove --help lists the commands")

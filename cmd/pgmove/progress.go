@@ -65,7 +65,7 @@ func (p *progress) tell() {
 	warnings := append([]string(nil), r.Warnings[min(p.seen, len(r.Warnings)):]...)
 	p.seen = len(r.Warnings)
 	var phases []string
-	for _, side := range []string{"dump", "restore", "validate"} {
+	for _, side := range []string{"dump", "restore", "validate", "verify"} {
 		if ph := r.phases[side]; ph != "" {
 			phases = append(phases, side+" "+ph)
 		}

@@ -95,7 +95,7 @@ func (r *Report) observe(e stream.Event) {
 		}
 		r.Sections = append(r.Sections, SectionReport{Side: e.Side, Name: e.Text, Started: time.Now(), Seconds: -1})
 	case stream.EventPlan:
-		if e.Side == "dump" || r.Command == "restore" {
+		if e.Side == "dump" || r.Command == "restore" || e.Side == "verify" {
 			r.now.total, r.now.of = e.Bytes, e.Count
 		}
 	case stream.EventRows:
@@ -110,6 +110,10 @@ func (r *Report) observe(e stream.Event) {
 			if r.Command == "restore" {
 				r.now.bytes += e.Bytes
 			}
+		case "verify":
+			r.now.rows += e.Rows
+			r.now.bytes += e.Bytes
+			r.now.chunks++
 		case "dump":
 			if r.Command != "run" {
 				r.loadTime[e.Entry] += e.Took

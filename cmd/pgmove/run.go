@@ -23,7 +23,8 @@ func newRunCommand() *cli.Command {
 		Usage: "move a database: dump and restore at the same time, then validate",
 		Flags: join([]cli.Flag{sourceFlag(), targetFlag(),
 			&cli.StringFlag{Name: "via", Usage: "keep the archive at `LOCATION` (file:///folder or s3://bucket/prefix) on the way; without it rows pass through memory"},
-			jobsFlag(), reportFlag(), compressFlag(), toolFlag()}, validateFlags(), ownerFlags(), dumpFlags(), restoreFlags(), s3Flags()),
+			&cli.BoolFlag{Name: "rm-via", Usage: "delete the archive at --via once everything has arrived and was verified"},
+			jobsFlag(), reportFlag(), compressFlag(), formatFlag(), toolFlag()}, validateFlags(), ownerFlags(), dumpFlags(), restoreFlags(), locationFlags(), sealFlags()),
 		Action: func(c *cli.Context) error { return session(c, runRun) },
 	}
 }
@@ -38,11 +39,11 @@ func runRun(ctx context.Context, c *cli.Context, rep *Report) error {
 	if err != nil {
 		return err
 	}
-	store, live, err := openVia(ctx, c)
+	via, err := openVia(ctx, c, rep.observe)
 	if err != nil {
 		return err
 	}
-	src, err := openSource(ctx, c, from, rep.observe)
+	src, err := openSource(ctx, c, from, !via.live, rep.observe)
 	if err != nil {
 		return err
 	}
@@ -51,11 +52,14 @@ func runRun(ctx context.Context, c *cli.Context, rep *Report) error {
 	if err := to.open(ctx, c, src.Facts(), rep.observe); err != nil {
 		return err
 	}
-	contents, err := move(ctx, c, src, to, store, live, rep)
+	contents, err := move(ctx, c, src, to, via, rep)
 	if err != nil {
 		return err
 	}
-	return to.finish(ctx, contents, rep)
+	if err := to.finish(ctx, contents, rep); err != nil || !c.Bool("rm-via") {
+		return err
+	}
+	return via.remove(ctx, to.level)
 }
 
 // following is a store that writer and reader share in this process.
@@ -65,47 +69,72 @@ type following interface {
 	CloseWithError(error)
 }
 
-func openVia(ctx context.Context, c *cli.Context) (following, bool, error) {
+// way is what lies between source and target.
+type way struct {
+	following
+	live bool // rows pass through memory
+	loc  location
+	mac  stream.MACKey
+}
+
+func openVia(ctx context.Context, c *cli.Context, o stream.Observer) (*way, error) {
 	if c.String("via") == "" {
-		return pipestore.New(), true, nil
+		for _, f := range []string{"rm-via", "encrypt-to", "identity", "mac-key"} {
+			if c.IsSet(f) {
+				return nil, stream.Fail(stream.Usage, "--%s is for an archive: --via names its location", f)
+			}
+		}
+		return &way{following: pipestore.New(), live: true}, nil
 	}
 	if _, err := compression(c); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	loc, err := parseLocation("via", c.String("via"))
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	s, err := loc.open(ctx, c, true)
+	mac, err := macKey(c)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	if err := stream.Empty(ctx, s, loc.text); err != nil {
-		return nil, false, err
+	s, err := loc.openEmpty(ctx, c, true, o)
+	if err != nil {
+		return nil, err
 	}
-	return watch.New(s), false, nil
+	return &way{following: watch.New(s), loc: loc, mac: mac}, nil
 }
 
-func move(ctx context.Context, c *cli.Context, src *pgsource.Source, to *destination, store following, live bool, rep *Report) (*stream.Contents, error) {
+// remove deletes the archive, the manifest first: what is left of it is none.
+func (w *way) remove(ctx context.Context, level validate.Level) error {
+	if level == validate.None {
+		return stream.Fail(stream.Failed, "the archive at %s is kept: nothing was validated", w.loc.text).
+			WithHint("delete it by hand, or run with --validate digest")
+	}
+	return stream.Remove(ctx, w.following)
+}
+
+func move(ctx context.Context, c *cli.Context, src *pgsource.Source, to *destination, via *way, rep *Report) (*stream.Contents, error) {
 	z, err := compression(c)
 	if err != nil {
 		return nil, err
 	}
 	rep.Run = newRunID()
-	w := stream.NewWriter(store, live, z)
+	w := stream.NewWriter(via, via.live, z)
+	w.Authenticate(via.mac)
 	var contents *stream.Contents
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
 		contents, err = dump.Run(ctx, src, w, dump.Options{Jobs: c.Int("jobs"), Run: rep.Run, Tool: version, Observe: rep.observe})
 		if err != nil {
-			store.CloseWithError(err)
+			via.CloseWithError(err)
 		}
 		return err
 	})
 	g.Go(func() error {
-		err := restore.Run(ctx, stream.Follow(store, store), to.target, restore.Options{Jobs: c.Int("jobs"), Continue: to.goOn, Observe: rep.observe})
+		r := stream.Follow(via, via.loc.text, via, via.mac)
+		err := restore.Run(ctx, r, to.target, restore.Options{Jobs: c.Int("jobs"), Continue: to.goOn, Observe: rep.observe})
 		if err != nil {
-			store.CloseWithError(err)
+			via.CloseWithError(err)
 		}
 		return err
 	})

@@ -18,12 +18,7 @@ func session(c *cli.Context, f func(context.Context, *cli.Context, *Report) erro
 		return err
 	}
 	rep := newReport(c)
-	p := startProgress(c.App.ErrWriter, rep)
-	err := f(c.Context, c, rep)
-	p.stop()
-	if cause := context.Cause(c.Context); cause != nil {
-		err = cause
-	}
+	err := progressing(c, rep, f)
 	rep.end(err)
 	if rep.moved() {
 		rep.print(c.App.Writer)
@@ -32,6 +27,22 @@ func session(c *cli.Context, f func(context.Context, *cli.Context, *Report) erro
 		if werr := rep.write(file); werr != nil {
 			return errors.Join(err, stream.Fail(stream.Failed, "the report could not be written: %s", werr))
 		}
+	}
+	return err
+}
+
+// watched runs a subcommand that has progress to show and nothing to report.
+func watched(c *cli.Context, f func(context.Context, *cli.Context, *Report) error) error {
+	return progressing(c, newReport(c), f)
+}
+
+// progressing runs f and shows progress meanwhile. Where a signal ended it, that is the error.
+func progressing(c *cli.Context, rep *Report, f func(context.Context, *cli.Context, *Report) error) error {
+	p := startProgress(c.App.ErrWriter, rep)
+	err := f(c.Context, c, rep)
+	p.stop()
+	if cause := context.Cause(c.Context); cause != nil {
+		err = cause
 	}
 	return err
 }

@@ -18,7 +18,7 @@ func newValidateCommand() *cli.Command {
 		Usage: "compare a target with a source, with an archive, or with a report's digests",
 		Flags: join([]cli.Flag{sourceFlag(), &cli.StringFlag{Name: "archive", Usage: "compare with the archive at `LOCATION`"},
 			&cli.StringFlag{Name: "digests", Usage: "compare with the digests in a report's `FILE`"}, targetFlag(), jobsFlag(), reportFlag(), toolFlag()},
-			validateFlags(), ownerFlags(), dumpFlags(), s3Flags()),
+			validateFlags(), ownerFlags(), dumpFlags(), []cli.Flag{formatFlag()}, locationFlags()),
 		Action: func(c *cli.Context) error { return session(c, runValidate) },
 	}
 }
@@ -40,7 +40,7 @@ func runValidate(ctx context.Context, c *cli.Context, rep *Report) error {
 		return err
 	}
 	rep.setContents(contents)
-	target, err := openCompared(ctx, c, to, contents.Header.Source, rep.observe)
+	target, err := openCompared(ctx, c, to, contents.Header.Source, rep.noSchema, rep.observe)
 	if err != nil {
 		return err
 	}
@@ -62,11 +62,15 @@ func expected(ctx context.Context, c *cli.Context, rep *Report) (*stream.Content
 	}
 	switch {
 	case c.IsSet("archive"):
-		r, err := openArchive(ctx, c, "archive", c.String("archive"))
+		a, err := openArchive(ctx, c, "archive", c.String("archive"), rep.observe)
 		if err != nil {
 			return nil, err
 		}
-		return &r.Manifest().Contents, nil
+		if a.foreign {
+			return nil, (&stream.Failure{Kind: stream.Preflight, Object: c.String("archive"), Msg: "an archive of pg_dump has no digests to compare with"}).
+				WithHint("compare with the source, by --source")
+		}
+		return a.contents, nil
 	case c.IsSet("digests"):
 		return readDigests(c.String("digests"))
 	}
@@ -74,7 +78,7 @@ func expected(ctx context.Context, c *cli.Context, rep *Report) (*stream.Content
 	if err != nil {
 		return nil, err
 	}
-	src, err := openSource(ctx, c, from, rep.observe)
+	src, err := openSource(ctx, c, from, false, rep.observe)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,8 @@ type relation struct {
 	filter    stream.Text
 	refers    []uint32 // tables that its foreign keys refer to; of extensions' only
 	columns   []stream.Text
+	types     []uint32 // of the columns, in their order
+	binary    bool     // its rows go in COPY's binary format
 	generated []stream.Text
 	intKey    stream.Text // a primary key of one integer column
 	readable  bool
@@ -87,6 +89,9 @@ func (s *Source) readRelations(ctx context.Context, q *pgsession.Session) error 
 			rel.config, rel.filter = oid(r[0]), stream.Text(r[2])
 		}
 	}
+	if err := s.readFormats(ctx, q); err != nil {
+		return err
+	}
 	// An extension's foreign keys are there before its rows are.
 	rows, err = q.Rows(ctx, `SELECT k.conrelid, k.confrelid FROM pg_catalog.pg_constraint k
 		WHERE k.contype = 'f' AND k.conrelid <> k.confrelid AND EXISTS (SELECT FROM pg_catalog.pg_extension x WHERE k.conrelid = ANY (x.extconfig))`)
@@ -106,7 +111,7 @@ func (s *Source) readColumns(ctx context.Context, q *pgsession.Session) error {
 	if s.versnum >= 120000 {
 		generated = "a.attgenerated"
 	}
-	rows, err := q.Rows(ctx, `SELECT a.attrelid, a.attname, `+generated+` FROM pg_catalog.pg_attribute a
+	rows, err := q.Rows(ctx, `SELECT a.attrelid, a.attname, `+generated+`, a.atttypid FROM pg_catalog.pg_attribute a
 		JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_'
 		AND n.nspname <> 'information_schema' ORDER BY a.attrelid, a.attnum`)
@@ -119,6 +124,7 @@ func (s *Source) readColumns(ctx context.Context, q *pgsession.Session) error {
 		case rel == nil:
 		case r[2] == "":
 			rel.columns = append(rel.columns, stream.Text(r[1]))
+			rel.types = append(rel.types, oid(r[3]))
 		default:
 			rel.generated = append(rel.generated, stream.Text(r[1]))
 		}

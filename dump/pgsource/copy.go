@@ -26,8 +26,9 @@ func (s *Source) Split(ctx context.Context, e *stream.Entry) ([]stream.Chunk, er
 	if e.Table.LargeObjects {
 		return s.splitBlobs(ctx)
 	}
-	one := []stream.Chunk{{Format: stream.FormatText, Bytes: e.Table.Bytes}}
 	r := s.rels[e.CatalogID[1]]
+	format := s.format(e, r)
+	one := []stream.Chunk{{Format: format, Bytes: e.Table.Bytes}}
 	if r == nil || r.bytes <= s.opts.SplitSize || r.filter != "" {
 		return one, nil
 	}
@@ -36,17 +37,17 @@ func (s *Source) Split(ctx context.Context, e *stream.Entry) ([]stream.Chunk, er
 	case s.versnum >= 140000 && r.heap:
 		n = min(n, r.pages)
 		if n > 1 {
-			return ctidRanges(r, n), nil
+			return ctidRanges(r, n, format), nil
 		}
 	case r.intKey != "":
-		return s.keyRanges(ctx, r, n)
+		return s.keyRanges(ctx, r, n, format)
 	}
 	return one, nil
 }
 
 // ctidRanges cuts by pages. The last range is open: what was appended since the
 // size was read is not in the snapshot, but what was there before is.
-func ctidRanges(r *relation, n int64) []stream.Chunk {
+func ctidRanges(r *relation, n int64, format string) []stream.Chunk {
 	var out []stream.Chunk
 	for i := range n {
 		from, to := r.pages*i/n, r.pages*(i+1)/n
@@ -54,14 +55,14 @@ func ctidRanges(r *relation, n int64) []stream.Chunk {
 		if i < n-1 {
 			cond += fmt.Sprintf(" AND ctid < '(%d,0)'::pg_catalog.tid", to)
 		}
-		out = append(out, stream.Chunk{Format: stream.FormatText, Range: stream.Text(cond), Bytes: r.bytes / n})
+		out = append(out, stream.Chunk{Format: format, Range: stream.Text(cond), Bytes: r.bytes / n})
 	}
 	return out
 }
 
 // keyRanges cuts by an integer primary key. First and last range are open.
-func (s *Source) keyRanges(ctx context.Context, r *relation, n int64) ([]stream.Chunk, error) {
-	one := []stream.Chunk{{Format: stream.FormatText, Bytes: r.bytes}}
+func (s *Source) keyRanges(ctx context.Context, r *relation, n int64, format string) ([]stream.Chunk, error) {
+	one := []stream.Chunk{{Format: format, Bytes: r.bytes}}
 	key := pgsession.Ident(string(r.intKey))
 	var lo, hi int64
 	err := s.with(ctx, func(w *worker) error {
@@ -91,10 +92,10 @@ func (s *Source) keyRanges(ctx context.Context, r *relation, n int64) ([]stream.
 		}
 		if to := int64(uint64(from) + step); i < n-1 && to > from && to <= hi {
 			cond = append(cond, fmt.Sprintf("%s < '%d'", key, to))
-			out = append(out, stream.Chunk{Format: stream.FormatText, Range: stream.Text(strings.Join(cond, " AND ")), Bytes: r.bytes / n})
+			out = append(out, stream.Chunk{Format: format, Range: stream.Text(strings.Join(cond, " AND ")), Bytes: r.bytes / n})
 			continue
 		}
-		out = append(out, stream.Chunk{Format: stream.FormatText, Range: stream.Text(strings.Join(cond, " AND ")), Bytes: r.bytes / n})
+		out = append(out, stream.Chunk{Format: format, Range: stream.Text(strings.Join(cond, " AND ")), Bytes: r.bytes / n})
 		break
 	}
 	return out, nil
@@ -145,7 +146,7 @@ func (s *Source) copyTo(ctx context.Context, e *stream.Entry, c stream.Chunk, w 
 			return err
 		})
 	}
-	sql := copyQuery(e.Table, string(c.Range))
+	sql := copyQuery(e.Table, string(c.Range), c.Format)
 	table := pgsession.Qualified(string(e.Table.Namespace), string(e.Table.Name))
 	tracked := &firstByte{w: w}
 	err := s.with(ctx, func(wk *worker) error {
@@ -180,18 +181,19 @@ func (f *firstByte) Write(p []byte) (int, error) {
 	return f.w.Write(p)
 }
 
-// copyQuery reads a table's rows, or a range of them.
-func copyQuery(t *stream.Table, cond string) string {
+// copyQuery reads a table's rows, or a range of them, in the chunk's format: whoever compares
+// names the one in which the other side was read.
+func copyQuery(t *stream.Table, cond, format string) string {
 	name := pgsession.Qualified(string(t.Namespace), string(t.Name))
 	if cond == "" && t.Filter == "" {
-		return "COPY " + name + columnList(t.Columns) + " TO STDOUT"
+		return "COPY " + name + columnList(t.Columns) + " TO STDOUT" + copyOptions(format)
 	}
 	where := string(t.Filter) // never with a condition: see Split
 	if cond != "" {
 		where = "WHERE " + cond
 	}
 	cols := strings.TrimSuffix(strings.TrimPrefix(columnList(t.Columns), " ("), ")")
-	return "COPY (SELECT " + cols + " FROM ONLY " + name + " " + where + ") TO STDOUT"
+	return "COPY (SELECT " + cols + " FROM ONLY " + name + " " + where + ") TO STDOUT" + copyOptions(format)
 }
 
 // blobQuery reads large objects in pieces: (oid, offset, piece). The inner queries are kept

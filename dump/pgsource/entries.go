@@ -10,6 +10,7 @@ import (
 
 	"github.com/pgmove/pgmove/internal/pgsession"
 	"github.com/pgmove/pgmove/stream"
+	"github.com/pgmove/pgmove/stream/pgarchive"
 	"github.com/pgmove/pgmove/stream/pgtoc"
 )
 
@@ -116,79 +117,13 @@ func (s *Source) whole() bool { return len(s.opts.Selection.Schemas)+len(s.opts.
 
 // convert turns the table of contents into entries.
 func (s *Source) convert() {
-	sections := s.toc.Sections()
-	tables := map[stream.DumpID]bool{}
-	for i := range s.toc.Entries {
-		if d := s.toc.Entries[i].Desc; d == "TABLE" || d == "MATERIALIZED VIEW" || d == "FOREIGN TABLE" {
-			tables[stream.DumpID(s.toc.Entries[i].ID)] = true
-		}
-	}
-	byID := s.toc.Index()
-	s.entries = make([]stream.Entry, 0, len(s.toc.Entries)+len(tables))
-	for i := range s.toc.Entries {
-		t := &s.toc.Entries[i]
-		switch t.Desc {
-		case "ENCODING", "STDSTRINGS", "SEARCHPATH", "DATABASE":
-			continue // the sessions' own; and a database is never created
-		}
-		e := stream.Entry{ID: stream.DumpID(t.ID), Desc: stream.Text(t.Desc), Tag: stream.Text(t.Tag),
-			Namespace: stream.Text(t.Namespace), Owner: stream.Text(t.Owner), Defn: stream.Text(t.Defn),
-			DropStmt: stream.Text(t.DropStmt), CopyStmt: stream.Text(t.CopyStmt), Tablespace: stream.Text(t.Tablespace),
-			AccessMethod: stream.Text(t.TableAM), Relkind: t.Relkind, CatalogID: t.CatalogID,
-			Section: stream.PreData, Pass: passOf(t.Desc, t.Tag), Secret: secret(t.Desc)}
-		if sections[i] == pgtoc.PostData {
-			e.Section = stream.PostData
-		}
-		if t.Desc == "ACL" && strings.HasPrefix(t.Tag, "LARGE OBJECTS ") && len(t.Deps) > 0 {
-			if sql, err := pgtoc.LargeObjectsACL(t, byID[t.Deps[0]]); err == nil {
-				e.Defn = stream.Text(sql)
-			}
-		}
-		for _, d := range t.Deps {
-			e.Dependencies = append(e.Dependencies, stream.DumpID(d))
-			if sections[i] == pgtoc.PostData && tables[stream.DumpID(d)] {
-				e.Locks = append(e.Locks, stream.DumpID(d))
-			}
-		}
-		e.Share = t.Desc == "INDEX"
-		if r := s.rels[t.CatalogID[1]]; r != nil && t.CatalogID[0] == classRelation && e.Relkind == 0 {
+	s.entries = pgarchive.Entries(s.toc)
+	for i := range s.entries {
+		e := &s.entries[i]
+		if r := s.rels[e.CatalogID[1]]; r != nil && e.CatalogID[0] == classRelation && e.Relkind == 0 {
 			e.Relkind = r.kind
 		}
-		s.entries = append(s.entries, e)
 	}
-}
-
-// passOf follows pg_restore's passes, with two of our own at the end: see stream.Pass.
-func passOf(desc, tag string) stream.Pass {
-	switch desc {
-	case "DATABASE PROPERTIES":
-		return stream.DatabasePass
-	case "ACL", "COMMENT", "SECURITY LABEL":
-		switch {
-		case strings.HasPrefix(tag, "DATABASE "):
-			return stream.DatabasePass
-		case strings.HasPrefix(tag, "EVENT TRIGGER "):
-			return stream.LastPass
-		case desc == "ACL":
-			return stream.ACLPass
-		}
-	case "DEFAULT ACL":
-		return stream.ACLPass
-	case "MATERIALIZED VIEW DATA":
-		return stream.RefreshPass
-	case "EVENT TRIGGER":
-		return stream.LastPass
-	}
-	return stream.MainPass
-}
-
-// secret names the kinds of entries whose SQL may hold a password.
-func secret(desc string) bool {
-	switch desc {
-	case "USER MAPPING", "SERVER", "SUBSCRIPTION", "FOREIGN DATA WRAPPER":
-		return true
-	}
-	return false
 }
 
 // addData adds the entries of the data and sequences sections, which pg_dump was not asked for.

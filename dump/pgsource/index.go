@@ -59,6 +59,9 @@ func tableIndex(e *stream.Entry, records []stream.Record) []pgtoc.Entry {
 	slices.SortFunc(records, func(a, b stream.Record) int { return cmp.Compare(a.N, b.N) })
 	d := pgtoc.TableData{ID: int32(e.ID), Table: int32(e.Dependencies[0]), OID: e.CatalogID[1], Namespace: string(e.Namespace),
 		Name: string(e.Tag), Owner: string(e.Owner), CopyStmt: string(e.CopyStmt)}
+	if len(records) > 0 && records[0].Format == stream.FormatBinary { // as all of the table's
+		d.CopyStmt = strings.TrimRight(d.CopyStmt, ";\n") + copyOptions(stream.FormatBinary) + ";\n"
+	}
 	if e.Table.Root == 0 {
 		for _, dep := range e.Dependencies[1:] {
 			d.Deps = append(d.Deps, int32(dep))

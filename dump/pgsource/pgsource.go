@@ -40,6 +40,10 @@ type Options struct {
 	BinDir string
 	// Encoding is the client encoding of rows and names; "" for the database's.
 	Encoding string
+	// Format is the form of the rows: "text" (also ""), or "binary" for COPY's binary format where
+	// a table's columns allow it; "auto" is "binary". Stock pg_restore loads both into a
+	// database, but prints only text.
+	Format string
 	// Selection restricts what is dumped.
 	Selection stream.Selection
 	// NoOwner and NoACL are noted in the archive: who restores it leaves owners
@@ -87,6 +91,9 @@ type Source struct {
 // Open connects to the source and checks, without locking anything, that it can
 // be dumped. Errors are Failures.
 func Open(ctx context.Context, conn *pgsession.Conn, o Options) (*Source, error) {
+	if err := checkFormat(o.Format); err != nil {
+		return nil, err
+	}
 	if o.Jobs < 1 {
 		o.Jobs = 1
 	}

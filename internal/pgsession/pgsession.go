@@ -3,8 +3,8 @@
 // decide how values are written, neutralises timeouts, and turns the server's
 // refusals into failures that a user can act on.
 //
-// It imports pgx and the stream package's failures. It never reads or writes a
-// user's data, and never puts a password into an error.
+// It imports pgx and the stream package's failures. It passes a user's data on without a look at
+// it, and never puts a password into an error.
 package pgsession
 
 import (
@@ -117,6 +117,7 @@ func connect(ctx context.Context, c *Conn, o Options) (*Session, error) {
 			o.Notice(n)
 		}
 	}
+	cfg.AfterNetConnect = func(_ context.Context, _ *pgconn.Config, c net.Conn) (net.Conn, error) { return &conn{Conn: c}, nil }
 	pc, err := pgconn.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, c.explain(err)

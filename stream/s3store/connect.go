@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -23,7 +22,7 @@ const (
 	// silence is how long nothing may move on a connection before it is given up.
 	silence = 90 * time.Second
 	// attempts is how often a request is sent, unless the SDK's configuration says otherwise
-	// (AWS_MAX_ATTEMPTS): about 40 seconds with the SDK's pauses.
+	// (AWS_MAX_ATTEMPTS): about a minute with the pauses between.
 	attempts = 8
 )
 
@@ -80,7 +79,7 @@ func load(ctx context.Context, opts Options) (aws.Config, error) {
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {
-		return cfg, stream.Fail(stream.Usage, "the AWS configuration can't be used").Because(err)
+		return cfg, stream.Fail(stream.Usage, "the AWS configuration can't be used").Because(tell(err))
 	}
 	return cfg, nil
 }
@@ -102,6 +101,8 @@ func newClient(cfg aws.Config, opts Options) (*s3.Client, func()) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 	}
+	renewed := newRenewer(cfg.Credentials)
+	cfg.Credentials = renewed
 	return s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.UsePathStyle = opts.PathStyle
 		o.DisableLogOutputChecksumValidationSkipped = true
@@ -111,6 +112,7 @@ func newClient(cfg aws.Config, opts Options) (*s3.Client, func()) {
 		if o.RetryMaxAttempts == 0 {
 			o.RetryMaxAttempts = attempts
 		}
+		o.Retryer = newRetryer(o.RetryMode, o.RetryMaxAttempts, renewed)
 		if o.Region == "" {
 			o.Region = "us-east-1"
 		}
@@ -121,20 +123,6 @@ func newClient(cfg aws.Config, opts Options) (*s3.Client, func()) {
 type doer struct{ client aws.HTTPClient }
 
 func (d doer) RoundTrip(r *http.Request) (*http.Response, error) { return d.client.Do(r) }
-
-// credentialsFailure classifies what the SDK says when it finds no credentials.
-func credentialsFailure(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	// A machine that is not on AWS is no outage: the last place to look for credentials
-	// is simply not there.
-	if kind, _ := classify(err); kind == stream.Outage && !strings.Contains(err.Error(), "EC2 IMDS") {
-		return stream.Fail(stream.Outage, "the source of the AWS credentials can't be reached").Because(err)
-	}
-	f := stream.Fail(stream.Denied, "no AWS credentials were found").Because(err)
-	return f.WithHint("set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is attached")
-}
 
 // reachBucket asks for the bucket until it answers, short ends or the answer is final. It returns the
 // region that the bucket says it is in, "" where it doesn't.
@@ -187,7 +175,7 @@ func bucketFailure(opts Options, err error) *stream.Failure {
 	case kind == stream.Denied:
 		hint = "check the credentials and their s3:ListBucket, s3:GetObject, s3:PutObject and s3:AbortMultipartUpload on the bucket"
 	}
-	return &stream.Failure{Kind: kind, Object: "s3://" + opts.Bucket, Msg: msg, Hint: hint, Err: err}
+	return &stream.Failure{Kind: kind, Object: "s3://" + opts.Bucket, Msg: msg, Hint: hint, Err: tell(err)}
 }
 
 // newHTTPClient returns an HTTP client that gives up connections on which nothing

@@ -37,6 +37,8 @@ var codes = map[string]struct {
 	"KMS.DisabledException":        {stream.Denied, "the encryption key is disabled"},
 	"KMS.NotFoundException":        {stream.Denied, "no such encryption key"},
 	"KMS.KMSInvalidStateException": {stream.Denied, "the encryption key can't be used"},
+	"InvalidStorageClass":          {stream.Usage, "the server has no such storage class"},
+	"NotImplemented":               {stream.Failed, "the server can't do what it is asked"},
 	"InternalError":                {stream.Outage, "the server failed"},
 	"ServiceUnavailable":           {stream.Outage, "the server is not available"},
 	"SlowDown":                     {stream.Outage, "the server asks for fewer requests"},
@@ -64,6 +66,13 @@ func status(err error) int {
 
 // classify tells the kind of an error of the SDK, and what it means.
 func classify(err error) (stream.Kind, string) {
+	var renewal *renewalError
+	if errors.As(err, &renewal) {
+		if kind, _ := classify(renewal.err); kind == stream.Outage {
+			return stream.Outage, "the source of the AWS credentials can't be reached"
+		}
+		return stream.Denied, "the AWS credentials can't be renewed"
+	}
 	if known, ok := codes[code(err)]; ok {
 		return known.kind, known.msg
 	}
@@ -98,8 +107,12 @@ func (s *Store) fail(ctx context.Context, doing, key string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s %s: %w", doing, where, ctx.Err())
 	}
+	var known *stream.Failure
+	if errors.As(err, &known) {
+		return &stream.Failure{Kind: known.Kind, Object: where, Msg: doing, Hint: known.Hint, Err: err}
+	}
 	kind, msg := classify(err)
-	return &stream.Failure{Kind: kind, Object: where, Msg: doing + ": " + msg, Err: err}
+	return &stream.Failure{Kind: kind, Object: where, Msg: doing + ": " + msg, Err: tell(err)}
 }
 
 // missing reports whether err says that there is no such object, while there is a

@@ -186,6 +186,8 @@ func TestPutFails(t *testing.T) {
 		{"put", 500, "InternalError", stream.Outage},
 		{"put", 502, "Whatever", stream.Outage},
 		{"put", 400, "Whatever", stream.Failed},
+		{"put", 400, "InvalidStorageClass", stream.Usage},
+		{"create", 501, "NotImplemented", stream.Failed},
 		{"create", 403, "AccessDenied", stream.Denied},
 		{"create", 503, "SlowDown", stream.Outage},
 		{"part", 400, "ExpiredToken", stream.Denied},
@@ -288,76 +290,5 @@ func TestCancelInFlight(t *testing.T) {
 				t.Errorf("incomplete uploads: %q", left)
 			}
 		})
-	}
-}
-
-// TestHeaders: what is asked of the server, some of which the tests' server ignores.
-func TestHeaders(t *testing.T) {
-	f := &fault{}
-	s := open(t, func(o *s3store.Options) {
-		o.KMSKey = "alias/archive"
-		o.Transport = f.wrap
-	})
-	seen := map[string]http.Header{}
-	var mu sync.Mutex
-	f.set(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-		mu.Lock()
-		seen[operation(r)] = r.Header.Clone()
-		mu.Unlock()
-		return next.RoundTrip(r)
-	})
-	for key, body := range map[string]string{"small": "x", "large": large} {
-		if err := s.Put(t.Context(), key, strings.NewReader(body)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, op := range []string{"put", "create"} {
-		if got := seen[op].Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id"); got != "alias/archive" {
-			t.Errorf("%s: the key is %q", op, got)
-		}
-		if got := seen[op].Get("X-Amz-Server-Side-Encryption"); got != "aws:kms" {
-			t.Errorf("%s: encryption is %q", op, got)
-		}
-	}
-	for _, op := range []string{"put", "part"} {
-		if seen[op].Get("X-Amz-Checksum-Crc32") == "" && !strings.Contains(seen[op].Get("X-Amz-Trailer"), "crc32") {
-			t.Errorf("%s: no checksum among %v", op, seen[op])
-		}
-	}
-}
-
-// TestUploadsBound: no more large objects than allowed are on their way at a time, and none
-// waits for ever.
-func TestUploadsBound(t *testing.T) {
-	f := &fault{}
-	s := open(t, func(o *s3store.Options) {
-		o.Uploads = 2
-		o.Transport = f.wrap
-	})
-	var mu sync.Mutex
-	now, most := 0, 0
-	f.set(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-		mu.Lock()
-		switch operation(r) {
-		case "create":
-			now++
-			most = max(most, now)
-		case "complete":
-			now--
-		}
-		mu.Unlock()
-		return next.RoundTrip(r)
-	})
-	var group sync.WaitGroup
-	for i := range 6 {
-		group.Go(func() {
-			if err := s.Put(t.Context(), fmt.Sprint(i), strings.NewReader(large)); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	group.Wait()
-	if most != 2 {
-		t.Errorf("%d uploads at a time, want 2", most)
 	}
 }

@@ -6,73 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/feature/s3/manager"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/pgmove/pgmove/stream"
 )
 
-// small is the size, in bytes, up to which Put reads an object before it bothers the uploader, which
-// takes memory in parts.
-const small = 1 << 20
+// small is the size, in bytes, up to which Put reads an object before it takes memory in parts, for
+// which it may have to wait.
+const small = page
 
-// mark is the name of the metadata that tells an upload's object from another's.
-const mark = "pgmove-put"
-
-// newUploader returns what uploads large objects. Its pool of parts is shared by all uploads.
-//
-//nolint:staticcheck // feature/s3/manager is deprecated for transfermanager, which is not at 1.0 yet
-func newUploader(client *s3.Client, opts Options) func(context.Context, *s3.PutObjectInput) error {
-	u := manager.NewUploader(&settlingClient{client}, func(u *manager.Uploader) {
-		u.PartSize = opts.PartSize
-		u.Concurrency = opts.Concurrency
-		// It would abort with the ctx of the upload, which may be the very thing that ended.
-		u.LeavePartsOnError = true
-		u.RequestChecksumCalculation = client.Options().RequestChecksumCalculation
-	})
-	return func(ctx context.Context, in *s3.PutObjectInput) error {
-		_, err := u.Upload(ctx, in)
-		return err
-	}
-}
-
-// settlingClient finishes what leaves an unknown outcome when it is cut short: an upload
-// that was begun without telling us its ID could never be aborted, and one of which we
-// don't know whether it was completed is an object that is there or not.
-type settlingClient struct{ *s3.Client }
-
-func (c *settlingClient) CreateMultipartUpload(ctx context.Context, in *s3.CreateMultipartUploadInput, opts ...func(*s3.Options)) (*s3.CreateMultipartUploadOutput, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	ctx, cancel := settle(ctx)
-	defer cancel()
-	return c.Client.CreateMultipartUpload(ctx, in, opts...)
-}
-
-func (c *settlingClient) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput, opts ...func(*s3.Options)) (*s3.CompleteMultipartUploadOutput, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	// Bounded only once ctx has ended: to put together a large object may take long.
-	long, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() {
-		bounded, release := settle(ctx)
-		defer release()
-		select {
-		case <-bounded.Done():
-			cancel()
-		case <-long.Done():
-		}
-	})
-	defer stop()
-	return c.Client.CompleteMultipartUpload(long, in, opts...)
-}
+const contentType = "application/octet-stream"
 
 // source reads the caller's reader until ctx ends, and keeps its error apart from the SDK's.
 type source struct {
@@ -105,6 +51,12 @@ func (s *source) failed() error {
 // a multipart upload, which is aborted on failure also where ctx has ended. An error of r is
 // returned wrapped; those of the server are *stream.Failures.
 //
+// An object has 10,000 parts at most. A reader that has the method SizeHint() int64, an estimate of the
+// object's bytes, 0 for unknown, gets parts for half as much again, up to half of the memory for parts each;
+// what is estimated larger than 10,000 of these is refused at once, with kind Usage. With default options an
+// object may have 48 GiB without a hint and 585 GiB with one. An object of more than 1 MiB waits until there
+// is memory; smaller ones never wait.
+//
 // When ctx ends just as the server takes the last byte, an object of one request may be there,
 // whole, although Put says that it was cancelled.
 func (s *Store) Put(ctx context.Context, key string, r io.Reader) error {
@@ -117,18 +69,22 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) error {
 	src := &source{ctx: ctx, r: r}
 	buf := s.buffers.Get().(*[]byte)
 	n, err := io.ReadFull(src, *buf)
-	body := (*buf)[:n]
 	switch {
 	case src.err == io.EOF:
-		err = s.putSmall(ctx, key, body)
+		err = s.putSmall(ctx, key, bytes.NewReader((*buf)[:n]))
 		s.buffers.Put(buf)
 	case err != nil:
 		s.buffers.Put(buf)
 	default:
-		// The buffer goes back as soon as its bytes are with the uploader.
-		head := &giveBack{r: bytes.NewReader(body), give: func() { s.buffers.Put(buf) }}
-		err = s.putLarge(ctx, key, io.MultiReader(head, src))
-		head.done()
+		// The small buffer goes back before the long part of the work.
+		var first buffer
+		if first, err = s.firstPart(ctx, r); err == nil {
+			copy(first[0], *buf)
+		}
+		s.buffers.Put(buf)
+		if err == nil {
+			err = s.putLarge(ctx, key, src, first, n)
+		}
 	}
 	switch {
 	case err == nil:
@@ -140,151 +96,73 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) error {
 	}
 }
 
-// giveBack gives its buffer back when it has been read.
-type giveBack struct {
-	r    *bytes.Reader
-	give func()
-}
-
-func (g *giveBack) Read(p []byte) (int, error) {
-	if g.r == nil {
-		return 0, io.EOF
+// firstPart waits for the memory of a part of the object that r yields.
+func (s *Store) firstPart(ctx context.Context, r io.Reader) (buffer, error) {
+	var hint int64
+	if h, ok := r.(interface{ SizeHint() int64 }); ok {
+		hint = h.SizeHint()
 	}
-	n, err := g.r.Read(p)
+	size, err := s.partSize(hint)
 	if err != nil {
-		g.done()
+		return nil, err
 	}
-	return n, err
+	return s.memory.wait(ctx, size)
 }
 
-func (g *giveBack) done() {
-	if g.r != nil {
-		g.r = nil
-		g.give()
+// partSize is the size of the parts of an object of about hint bytes.
+func (s *Store) partSize(hint int64) (int64, error) {
+	parts := int64(s.maxParts)
+	// An estimate may well be too low by half.
+	size := max(s.opts.PartSize, (hint/parts+hint/parts/2+mib)/mib*mib)
+	// Two parts at least fit into the memory then: one is filled while the other is sent.
+	most := max(s.opts.PartSize, min(s.opts.room()/2/mib*mib, maxPartSize))
+	if size <= most {
+		return size, nil
 	}
+	if hint/parts >= most {
+		return 0, stream.Fail(stream.Usage, "an object of about %d bytes is larger than %d parts of %d bytes, all that there is memory for", hint, parts, most).
+			WithHint("give uploads at least %d MiB of memory", (2*hint/parts/mib+1)*4/3+1)
+	}
+	return most, nil
 }
 
-func (s *Store) input(key string, body io.Reader) *s3.PutObjectInput {
+// putLarge stores an object of which n bytes are in first already, and takes first over.
+func (s *Store) putLarge(ctx context.Context, key string, src *source, first buffer, n int) error {
+	n, err := first.fill(src, n)
+	if err == nil {
+		return s.uploadParts(ctx, key, src, first)
+	}
+	defer s.memory.release(first)
+	if src.err != io.EOF {
+		return err
+	}
+	return s.putSmall(ctx, key, first.body(n))
+}
+
+// putSmall stores an object in one request.
+func (s *Store) putSmall(ctx context.Context, key string, body io.ReadSeeker) error {
 	in := &s3.PutObjectInput{
-		Bucket:              aws.String(s.opts.Bucket),
-		Key:                 s.object(key),
-		Body:                body,
-		ContentType:         aws.String("application/octet-stream"),
-		ExpectedBucketOwner: s.owner,
+		Bucket:               aws.String(s.opts.Bucket),
+		Key:                  s.object(key),
+		Body:                 body,
+		ContentType:          aws.String(contentType),
+		ChecksumAlgorithm:    checksums[s.opts.Checksum],
+		ServerSideEncryption: types.ServerSideEncryption(s.opts.SSE),
+		StorageClass:         types.StorageClass(s.opts.StorageClass),
+		ExpectedBucketOwner:  s.owner,
 	}
 	if s.opts.KMSKey != "" {
-		in.ServerSideEncryption = types.ServerSideEncryptionAwsKms
 		in.SSEKMSKeyId = aws.String(s.opts.KMSKey)
 	}
-	return in
-}
-
-func (s *Store) putSmall(ctx context.Context, key string, body []byte) error {
-	_, err := s.client.PutObject(ctx, s.input(key, bytes.NewReader(body)))
+	_, err := s.client.PutObject(ctx, in)
 	return err
 }
-
-func (s *Store) putLarge(ctx context.Context, key string, body io.Reader) error {
-	select {
-	case s.large <- struct{}{}:
-		defer func() { <-s.large }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	token := fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64())
-	// Bare of all other methods: the uploader would seek and read ahead where it can.
-	in := s.input(key, struct{ io.Reader }{body})
-	in.Metadata = map[string]string{mark: token}
-	err := s.upload(ctx, in)
-	if err == nil {
-		return nil
-	}
-	// A server that completed the upload but whose answer was lost doesn't know the upload any more
-	// when it is asked again. The object bears our mark then.
-	if code(err) == "NoSuchUpload" && s.bears(ctx, key, token) {
-		return nil
-	}
-	if aborted := s.abort(ctx, key, err); aborted != nil {
-		return &partsLeft{err: err, abort: aborted}
-	}
-	return err
-}
-
-// bears reports whether the object under key is the one of the upload with this mark.
-func (s *Store) bears(ctx context.Context, key, token string) bool {
-	ctx, cancel := settle(ctx)
-	defer cancel()
-	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{
-		Bucket:              aws.String(s.opts.Bucket),
-		Key:                 s.object(key),
-		ExpectedBucketOwner: s.owner,
-	})
-	return err == nil && out.Metadata[mark] == token
-}
-
-// abort removes the parts of the upload that failed with err.
-func (s *Store) abort(ctx context.Context, key string, err error) error {
-	var failed manager.MultiUploadFailure
-	if !errors.As(err, &failed) || failed.UploadID() == "" {
-		return nil
-	}
-	return s.abortUpload(ctx, *s.object(key), failed.UploadID())
-}
-
-func (s *Store) abortUpload(ctx context.Context, object, id string) error {
-	ctx, cancel := settle(ctx)
-	defer cancel()
-	_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
-		Bucket:              aws.String(s.opts.Bucket),
-		Key:                 aws.String(object),
-		UploadId:            aws.String(id),
-		ExpectedBucketOwner: s.owner,
-	})
-	if code(err) == "NoSuchUpload" {
-		return nil
-	}
-	return err
-}
-
-// partsLeft is the failure of an upload that could not be aborted either.
-type partsLeft struct{ err, abort error }
-
-func (p *partsLeft) Error() string {
-	return fmt.Sprintf("%v; its parts are left in the bucket, as aborting it failed too: %v", p.err, p.abort)
-}
-
-func (p *partsLeft) Unwrap() error { return p.err }
 
 // leftover keeps of an upload's error what its reader's own error doesn't say.
 func leftover(err error) error {
 	var left *partsLeft
 	if errors.As(err, &left) {
-		return fmt.Errorf("its parts are left in the bucket, as aborting it failed: %w", left.abort)
+		return fmt.Errorf("its parts are left in the bucket, as aborting it failed: %w", tell(left.abort))
 	}
 	return nil
-}
-
-// Sweep aborts all multipart uploads below the prefix, such as killed runs leave behind, and returns how
-// many there were. It is for a run that knows itself alone on the prefix: it would end
-// another's uploads too.
-func (s *Store) Sweep(ctx context.Context) (int, error) {
-	n := 0
-	pages := s3.NewListMultipartUploadsPaginator(s.client, &s3.ListMultipartUploadsInput{
-		Bucket:              aws.String(s.opts.Bucket),
-		Prefix:              aws.String(s.base()),
-		ExpectedBucketOwner: s.owner,
-	})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return n, s.fail(ctx, "listing uploads", "", err)
-		}
-		for _, u := range page.Uploads {
-			if err := s.abortUpload(ctx, aws.ToString(u.Key), aws.ToString(u.UploadId)); err != nil {
-				return n, s.fail(ctx, "aborting an upload", "", err)
-			}
-			n++
-		}
-	}
-	return n, nil
 }

@@ -216,21 +216,3 @@ func TestForeignObjects(t *testing.T) {
 		t.Errorf("List = %v, %v", found, err)
 	}
 }
-
-func TestSweep(t *testing.T) {
-	var bucket string
-	s := open(t, func(o *s3store.Options) { bucket, o.Prefix = o.Bucket, "p" })
-	for _, key := range []string{"p/a", "p/b", "p/b", "p2/c"} {
-		if _, err := raw().CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: &bucket, Key: aws.String(key)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, want := range []int{3, 0} {
-		if n, err := s.Sweep(t.Context()); n != want || err != nil {
-			t.Errorf("Sweep = %d, %v, want %d", n, err, want)
-		}
-	}
-	if left := uploads(t, bucket); len(left) != 1 || left[0] != "p2/c" {
-		t.Errorf("after the sweep there are %q", left)
-	}
-}

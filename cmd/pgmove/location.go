@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+
+	"filippo.io/age"
+	"github.com/urfave/cli/v2"
+
+	"github.com/pgmove/pgmove/stream"
+	"github.com/pgmove/pgmove/stream/agestore"
+	"github.com/pgmove/pgmove/stream/filestore"
+	"github.com/pgmove/pgmove/stream/s3store"
+)
+
+// locationFlags say how the place of an archive is reached.
+func locationFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "s3-endpoint", EnvVars: []string{"PGMOVE_S3_ENDPOINT"}, Usage: "`URL` of an S3 server other than AWS"},
+		&cli.StringFlag{Name: "s3-region", Usage: "the bucket's region, where the environment names none"},
+		&cli.BoolFlag{Name: "s3-path-style", EnvVars: []string{"PGMOVE_S3_PATH_STYLE"}, Usage: "put the bucket into the path, not into the host name"},
+		&cli.StringFlag{Name: "s3-profile", Usage: "`PROFILE` of the AWS configuration, instead of AWS_PROFILE"},
+		&cli.StringFlag{Name: "s3-owner", EnvVars: []string{"PGMOVE_S3_OWNER"}, Usage: "`ACCOUNT` that must own the bucket"},
+		&cli.StringFlag{Name: "identity", EnvVars: []string{"PGMOVE_IDENTITY"}, Usage: "`FILE` of the age identities, or SSH private key, that decrypt the archive"},
+		&cli.StringFlag{Name: "mac-key", EnvVars: []string{"PGMOVE_MAC_KEY"}, Usage: "`FILE` with a secret of both sides: a dump authenticates the archive with it, and nothing is taken that was not"},
+		&cli.StringFlag{Name: "memory", Value: "256MiB", Usage: "`BYTES` of memory to keep to, the uploads' above all"},
+	}
+}
+
+// sealFlags say how an archive is written.
+func sealFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "encrypt-to", Usage: "encrypt the archive with age to `RECIPIENT`: age1…, an SSH public key, or a file of them"},
+		&cli.StringFlag{Name: "s3-sse", Usage: "server-side encryption: AES256 or aws:kms; the bucket's own default without it"},
+		&cli.StringFlag{Name: "s3-kms-key", Usage: "`KEY` (ID or ARN) for aws:kms"},
+		&cli.StringFlag{Name: "s3-storage-class", Usage: "storage `CLASS` of the objects, such as STANDARD_IA"},
+		&cli.StringFlag{Name: "s3-checksum", Usage: "`ALGORITHM` of the requests' checksums: crc32, crc32c, crc64nvme, sha1 or sha256"},
+	}
+}
+
+// location is where an archive lies.
+type location struct {
+	text string
+	dir  string
+	s3   bool
+}
+
+func parseLocation(name, s string) (location, error) {
+	bad := func(why string) (location, error) {
+		return location{}, stream.Fail(stream.Usage, "--%s %s: %s", name, stream.Text(s).Display(), why).
+			WithHint("write file:///folder, a folder's path, or s3://bucket/prefix")
+	}
+	switch {
+	case s == "":
+		return bad("a location is missing")
+	case strings.HasPrefix(s, "s3://"):
+		return location{text: s, s3: true}, nil
+	case strings.HasPrefix(s, "file://"):
+		u, err := url.Parse(s)
+		if err != nil || u.Host != "" || !strings.HasPrefix(u.Path, "/") {
+			return bad("a file:// location has three slashes and an absolute path")
+		}
+		return location{text: s, dir: filepath.Clean(u.Path)}, nil
+	case strings.Contains(s, "://"):
+		return bad("no such kind of location")
+	}
+	abs, err := filepath.Abs(s)
+	if err != nil {
+		return bad(err.Error())
+	}
+	return location{text: s, dir: abs}, nil
+}
+
+// uploadShare is the part of --memory that uploads may take; the rest is for rows on their way, the
+// drivers and the runtime.
+const uploadShare = 2
+
+// openBare opens the store of a location without its encryption; create makes a folder that isn't there.
+func (l location) openBare(ctx context.Context, c *cli.Context, create bool) (stream.Store, error) {
+	memory, err := byteSize("memory", c.String("memory"))
+	if err != nil {
+		return nil, err
+	}
+	debug.SetMemoryLimit(memory)
+	if !l.s3 {
+		return filestore.Open(l.dir, create)
+	}
+	bucket, prefix, err := s3store.ParseLocation(l.text)
+	if err != nil {
+		return nil, err
+	}
+	return s3store.Open(ctx, s3store.Options{Bucket: bucket, Prefix: prefix, Endpoint: c.String("s3-endpoint"),
+		Region: c.String("s3-region"), PathStyle: c.Bool("s3-path-style") || c.String("s3-endpoint") != "",
+		Profile: c.String("s3-profile"), Owner: c.String("s3-owner"), SSE: c.String("s3-sse"), KMSKey: c.String("s3-kms-key"),
+		StorageClass: c.String("s3-storage-class"), Checksum: c.String("s3-checksum"),
+		Uploads: c.Int("jobs"), Memory: memory / uploadShare})
+}
+
+// openEmpty opens a location to write an archive there: nothing may be in it. read says that the
+// archive is read again by the same process.
+func (l location) openEmpty(ctx context.Context, c *cli.Context, read bool, o stream.Observer) (stream.Store, error) {
+	recipients, err := agestore.ParseRecipients(c.StringSlice("encrypt-to"))
+	if err != nil {
+		return nil, err
+	}
+	identities, err := readIdentities(c, o)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(recipients) > 0 && len(identities) == 0 && read:
+		return nil, stream.Fail(stream.Usage, "--encrypt-to: run reads the archive again").WithHint("give --identity FILE too")
+	case len(identities) > 0 && len(recipients) == 0:
+		return nil, stream.Fail(stream.Usage, "--identity decrypts, and --encrypt-to, which encrypts, is missing")
+	}
+	s, err := l.openBare(ctx, c, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := stream.Empty(ctx, s, l.text); err != nil {
+		return nil, err
+	}
+	// Nobody else writes here: what killed runs left behind is in nobody's use.
+	if sw, ok := s.(interface {
+		Sweep(context.Context) (int, error)
+	}); ok {
+		if _, err := sw.Sweep(ctx); err != nil {
+			if stream.KindOf(err) != stream.Denied {
+				return nil, err
+			}
+			o.Warn("dump", "incomplete uploads of earlier runs were not looked for: "+err.Error())
+		}
+	}
+	if len(recipients) > 0 {
+		s = agestore.New(s, recipients, identities)
+	}
+	return s, nil
+}
+
+// openArchived opens a location to read an archive there; soon says that it may not be there yet.
+func (l location) openArchived(ctx context.Context, c *cli.Context, soon bool, o stream.Observer) (stream.Store, error) {
+	identities, err := readIdentities(c, o)
+	if err != nil {
+		return nil, err
+	}
+	s, err := l.openBare(ctx, c, soon)
+	if err != nil {
+		return nil, err
+	}
+	encrypted, err := agestore.Encrypted(ctx, s)
+	switch {
+	case err != nil:
+		return nil, err
+	case encrypted && len(identities) == 0:
+		return nil, (&stream.Failure{Kind: stream.Usage, Object: l.text, Msg: "the archive is encrypted"}).
+			WithHint("give --identity FILE, with the identity that it was encrypted to")
+	case len(identities) > 0:
+		// Also where it is not encrypted: who gives an identity must not be handed anything else.
+		s = agestore.New(s, nil, identities)
+	}
+	return s, nil
+}
+
+func readIdentities(c *cli.Context, o stream.Observer) ([]age.Identity, error) {
+	file := c.String("identity")
+	if file == "" {
+		return nil, nil
+	}
+	ids, warning, err := agestore.ReadIdentities(file)
+	if warning != "" {
+		o.Warn("restore", warning)
+	}
+	return ids, err
+}
+
+// macKey reads --mac-key.
+func macKey(c *cli.Context) (stream.MACKey, error) {
+	file := c.String("mac-key")
+	if file == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, stream.Fail(stream.Usage, "--mac-key: %s", err)
+	}
+	key := stream.MACKey(strings.TrimRight(string(b), "\r\n"))
+	if len(key) == 0 {
+		return nil, stream.Fail(stream.Usage, "--mac-key %s: the file is empty", file)
+	}
+	if err := key.Valid(); err != nil {
+		return nil, stream.Fail(stream.Usage, "--mac-key %s: %s", file, err).WithHint("make one with: openssl rand -base64 32 > %s", file)
+	}
+	return key, nil
+}

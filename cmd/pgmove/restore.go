@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/pgmove/pgmove/restore"
+	"github.com/pgmove/pgmove/stream"
+	"github.com/pgmove/pgmove/validate"
+)
+
+// silence is how long a dump that is waited for may say nothing; 0 for stream's own default. A
+// variable for the tests alone.
+var silence time.Duration
+
+func newRestoreCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "restore",
+		Usage: "restore an archive to an empty database, and validate it",
+		Flags: join([]cli.Flag{&cli.StringFlag{Name: "from", Usage: "`LOCATION` of the archive: pgmove's own, or a directory archive of stock pg_dump"}, targetFlag(),
+			&cli.BoolFlag{Name: "wait", Usage: "wait for a dump that goes on elsewhere or is yet to begin, and restore while it writes"},
+			&cli.DurationFlag{Name: "wait-timeout", Value: time.Hour, Usage: "how long to wait for a dump to begin; 0 for ever"},
+			jobsFlag(), reportFlag(), toolFlag()}, validateFlags(), ownerFlags(), restoreFlags(), locationFlags()),
+		Action: func(c *cli.Context) error { return session(c, runRestore) },
+	}
+}
+
+func runRestore(ctx context.Context, c *cli.Context, rep *Report) error {
+	to, err := newDestination(c)
+	if err != nil {
+		return err
+	}
+	if !c.Bool("wait") && c.IsSet("wait-timeout") {
+		return stream.Fail(stream.Usage, "--wait-timeout goes with --wait")
+	}
+	defer to.close()
+	var a *archive
+	if c.Bool("wait") {
+		// The wait may be long: what is wrong with the target is told before it.
+		if err := to.connect(ctx, c, rep.observe); err != nil {
+			return err
+		}
+		a, err = awaitArchive(ctx, c, rep.observe)
+	} else {
+		a, err = openArchive(ctx, c, "from", c.String("from"), rep.observe)
+	}
+	if err != nil {
+		return err
+	}
+	h, err := a.Header(ctx)
+	if err != nil {
+		return err
+	}
+	rep.Run = h.Run
+	if a.foreign {
+		to.countOnly(c, rep)
+	}
+	if err := to.open(ctx, c, h.Source, rep.observe); err != nil {
+		return err
+	}
+	if err := restore.Run(ctx, a.Reader, to.target, restore.Options{Jobs: c.Int("jobs"), Continue: to.goOn, Observe: rep.observe}); err != nil {
+		return err
+	}
+	if m := a.Manifest(); m != nil {
+		a.contents = &m.Contents
+	}
+	if a.foreign {
+		a.contents.Count(a.Taken())
+	}
+	return to.finish(ctx, a.contents, rep)
+}
+
+// awaitArchive opens the archive of a dump that may be going on, or not have begun.
+func awaitArchive(ctx context.Context, c *cli.Context, o stream.Observer) (*archive, error) {
+	loc, err := parseLocation("from", c.String("from"))
+	if err != nil {
+		return nil, err
+	}
+	mac, err := macKey(c)
+	if err != nil {
+		return nil, err
+	}
+	store, err := loc.openArchived(ctx, c, true, o)
+	if err != nil {
+		return nil, err
+	}
+	r, err := stream.Wait(ctx, store, loc.text, stream.WaitOptions{MAC: mac, Begin: c.Duration("wait-timeout"), Silence: silence, Observe: o})
+	if err != nil {
+		return nil, err
+	}
+	return &archive{Reader: r}, nil
+}
+
+// countOnly lowers the validation to what an archive without digests allows, and says so.
+func (d *destination) countOnly(c *cli.Context, rep *Report) {
+	rep.noSchema = true
+	d.noSchema = true
+	if d.level == validate.Digest {
+		d.level = validate.Count
+		stream.Observer(rep.observe).Warn("restore", "the archive was written by pg_dump and has no digests: its rows are counted, not compared, and neither is the schema")
+	}
+}

@@ -1,0 +1,138 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+func (r *Reader) finishIfDone() {
+	if r.left == 0 {
+		close(r.done)
+	}
+}
+
+// Next returns the next chunk that can be opened, in the order in which they
+// become available; a chunk given back is handed out again. It returns io.EOF
+// when all chunks of the plan are finished.
+func (r *Reader) Next(ctx context.Context) (Chunk, error) {
+	for {
+		r.mu.Lock()
+		if r.left == 0 {
+			r.mu.Unlock()
+			return Chunk{}, io.EOF
+		}
+		// A chunk that was given back comes after all others: it may be waiting for them.
+		announced := r.follow == nil || !r.header.Live && r.handed == len(r.plan)
+		if announced && len(r.queue) > 0 {
+			c := r.queue[0]
+			r.queue = r.queue[1:]
+			r.mu.Unlock()
+			return c, nil
+		}
+		cursor, wake := r.cursor, r.wake
+		if !announced {
+			r.cursor++
+		}
+		r.mu.Unlock()
+		if announced {
+			// All that is left is in other goroutines' hands; one of them may give it back.
+			select {
+			case <-r.done:
+			case <-wake:
+			case <-ctx.Done():
+				return Chunk{}, context.Cause(ctx)
+			}
+			continue
+		}
+		key, err := r.visible(ctx, cursor)
+		if errors.Is(err, errNoMore) && r.allHanded() {
+			continue
+		}
+		if errors.Is(err, errNoMore) {
+			return Chunk{}, r.broken(keyHeartbeat, errors.New("the dump has ended without all chunks of its plan"))
+		}
+		if err != nil {
+			return Chunk{}, err
+		}
+		if c, ok := r.announced(key); ok {
+			return c, nil
+		}
+	}
+}
+
+// errNoMore is what an Announcer returns when nothing more will become visible.
+var errNoMore = errors.New("nothing more will come")
+
+func (r *Reader) allHanded() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.handed == len(r.plan)
+}
+
+// announced returns the chunk that a key makes readable, if there is one. A live chunk may
+// be offered again and again, a stored one is handed out once, however often its key comes.
+func (r *Reader) announced(key string) (Chunk, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c, ok := r.plan[key]
+	if !ok || r.header.Live {
+		return c, ok
+	}
+	if r.out[key] {
+		return c, false
+	}
+	r.out[key] = true
+	if r.handed++; r.handed == len(r.plan) {
+		r.stir()
+	}
+	return c, true
+}
+
+// stir wakes all who wait for a change. The caller holds r.mu.
+func (r *Reader) stir() {
+	close(r.wake)
+	r.wake = make(chan struct{})
+}
+
+// visible waits for the announcement with the number, or until all is finished.
+func (r *Reader) visible(ctx context.Context, i int) (string, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		select {
+		case <-r.done:
+			cancel(io.EOF)
+		case <-stop:
+		}
+	}()
+	key, err := r.follow.Visible(ctx, i)
+	if err != nil && errors.Is(context.Cause(ctx), io.EOF) {
+		return "", io.EOF
+	}
+	return key, err
+}
+
+// finished notes that a chunk is taken for good.
+func (r *Reader) finished(rec *Record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.foreign != nil && rec != nil {
+		r.used[rec.Key] = *rec
+	}
+	r.left--
+	r.finishIfDone()
+}
+
+// giveBack hands a chunk out once more.
+func (r *Reader) giveBack(c Chunk) {
+	if r.header.Live {
+		return // its writer offers it again
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.queue = append(r.queue, c)
+	r.stir()
+}
