@@ -44,6 +44,7 @@ func (s *Source) Index(entries []stream.Entry, _ []stream.Chunk, records []strea
 			data = append(data, tableIndex(e, byTable[e.ID])...)
 		}
 	}
+	data = append(data, rootGates(s.toc, entries, records)...)
 	toc, err := pgtoc.Assemble(s.toc, data, pgtoc.Options{Compression: comp, Created: time.Now()})
 	if err != nil {
 		return nil, fmt.Errorf("toc.dat: %w", err)
@@ -73,6 +74,68 @@ func tableIndex(e *stream.Entry, records []stream.Record) []pgtoc.Entry {
 		d.Chunks = append(d.Chunks, pgtoc.ChunkFile{ID: int32(r.ID), File: fmt.Sprintf("%d.dat", r.ID)})
 	}
 	return d.Entries()
+}
+
+// rootGates makes a gate for each partitioned table whose partitions have rows; see pgtoc.RootGate.
+func rootGates(toc *pgtoc.TOC, entries []stream.Entry, records []stream.Record) []pgtoc.Entry {
+	tables := map[stream.DumpID]*stream.Entry{}
+	dataOf := map[stream.DumpID][]int32{} // by table
+	var next stream.DumpID
+	for i := range entries {
+		e := &entries[i]
+		next = max(next, e.ID, slices.Max(append(e.Dependencies, 0)))
+		switch {
+		case e.Desc == "TABLE":
+			tables[e.ID] = e
+		case e.Table != nil && len(e.Dependencies) > 0:
+			dataOf[e.Dependencies[0]] = append(dataOf[e.Dependencies[0]], int32(e.ID))
+		}
+	}
+	for i := range records {
+		next = max(next, records[i].ID)
+	}
+	parts := map[stream.DumpID][]stream.DumpID{} // by partitioned table
+	for i := range entries {
+		if entries[i].Desc != "TABLE ATTACH" {
+			continue
+		}
+		// It depends on the parent and on the partition, which has its name.
+		var parent, part stream.DumpID
+		for _, d := range entries[i].Dependencies {
+			switch t := tables[d]; {
+			case t == nil:
+			case t.Tag == entries[i].Tag && t.Namespace == entries[i].Namespace:
+				part = d
+			default:
+				parent = d
+			}
+		}
+		parts[parent] = append(parts[parent], part)
+	}
+	var gates []pgtoc.Entry
+	byID := toc.Index()
+	for i := range entries {
+		root := entries[i].ID
+		if len(parts[root]) == 0 || tables[root] == nil || byID[int32(root)] == nil || len(dataOf[root]) > 0 {
+			continue
+		}
+		below, rows := []stream.DumpID{root}, []int32(nil)
+		seen := map[stream.DumpID]bool{root: true}
+		for n := 0; n < len(below); n++ {
+			rows = append(rows, dataOf[below[n]]...)
+			for _, p := range parts[below[n]] {
+				if !seen[p] {
+					seen[p] = true
+					below = append(below, p)
+				}
+			}
+		}
+		if len(rows) > 0 {
+			next++
+			gates = append(gates, pgtoc.RootGate(int32(next), byID[int32(root)], rows))
+		}
+	}
+	return gates
 }
 
 // viaRootMark begins the definition of a data entry whose rows go through the partition root.

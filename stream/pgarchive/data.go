@@ -69,9 +69,12 @@ func (a *archive) gates() error {
 		if gate.Desc != pgtoc.DescTableData || gate.HadDumper {
 			continue
 		}
-		chunks := 0
+		chunks, others := 0, 0
 		for _, d := range gate.Deps {
 			c := a.byID[d]
+			if c != nil && c.Desc == pgtoc.DescTableData && (c.Tag != gate.Tag || c.Namespace != gate.Namespace) {
+				others++
+			}
 			if c == nil || c.Desc != pgtoc.DescTableData || !c.HadDumper || len(c.Deps) > 0 || c.Tag != gate.Tag || c.Namespace != gate.Namespace {
 				continue
 			}
@@ -80,6 +83,10 @@ func (a *archive) gates() error {
 			}
 			a.claimed[d] = gate.ID
 			chunks++
+		}
+		if chunks == 0 && others > 0 && gate.File == "" && gate.CopyStmt == "" {
+			a.claimed[gate.ID] = gate.ID // of a partitioned table: see pgtoc.RootGate
+			continue
 		}
 		if chunks == 0 || gate.File != "" || gate.CopyStmt != "" {
 			return a.damaged("%s: entry %d (%s) has no data, nor parts that do", keyIndex, gate.ID, label(gate))

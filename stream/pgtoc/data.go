@@ -91,6 +91,16 @@ func (d *TableData) Entries() []Entry {
 	return append(entries, gate)
 }
 
+// RootGate returns the gate of a partitioned table, which has no rows of its own: what depends on the table, such as
+// a trigger that its partitions inherit, then waits until the data entries of its partitions are done. Stock
+// archives lack it, and with several jobs pg_restore may create such a trigger before all rows are in.
+func RootGate(id int32, table *Entry, partitions []int32) Entry {
+	return Entry{
+		ID: id, Tag: table.Tag, Desc: DescTableData, Section: Data, Namespace: table.Namespace, Owner: table.Owner,
+		Null: nullData | NullCopyStmt, Deps: append([]int32{table.ID}, partitions...),
+	}
+}
+
 // SequenceSet returns the entry that sets a sequence's position. seq is the entry of the sequence; the
 // statement is "SELECT pg_catalog.setval(…);\n".
 func SequenceSet(id int32, seq *Entry, statement string) Entry {
