@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"testing"
 
 	"filippo.io/age"
+	"go.uber.org/goleak"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/pgmove/pgmove/stream"
@@ -22,6 +24,8 @@ import (
 	"github.com/pgmove/pgmove/stream/filestore"
 	"github.com/pgmove/pgmove/stream/storetest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func identity(t testing.TB) *age.X25519Identity {
 	t.Helper()
@@ -266,44 +270,53 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-func BenchmarkPut(b *testing.B) {
-	s, _ := open(b, identity(b))
-	rows := make([]byte, 8<<20)
-	b.SetBytes(int64(len(rows)))
-	for b.Loop() {
-		put(b, s, "a", rows)
+// An object as a Store wrote it once, and who can read it. What is fuzzed must be the same in all
+// processes that fuzz.
+const (
+	oldIdentity = "AGE-SECRET-KEY-1ND2PJJ6RKNP4JFRDQX09ZWMT8E2XGE2SY5QYAH3PKVV79C3REYQSY8JVCP"
+	oldObject   = "YWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+IFgyNTUxOSA4U3dlZURxRXVHMG5yaFZ1Nlp1SkttSmoyNGpScXFQbDAzKzFWUC9lN1JNCmtPaFRBV2tU" +
+		"UUdlMnUzdXVKWnZlRGZtUE1MTVVHK1lLb1pXa2ZWY2taOU0KLS0tIDVOcndrRG40TEZ4elNzbVhkTUhPYTF6eVBSK1ZselpydHdkZ2tVb0h4Rm8KB/14" +
+		"XXp/nNJEMt9Il7PFqcqtKJAmRjSnqZofweLAtyj0GonldjDtGikq"
+	oldRows = "some rows\n"
+)
+
+// old returns the object and a function that reads another one in its place.
+func old(t testing.TB) (whole []byte, read func(b []byte) ([]byte, error)) {
+	t.Helper()
+	id, err := age.ParseX25519Identity(oldIdentity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if whole, err = base64.StdEncoding.DecodeString(oldObject); err != nil {
+		t.Fatal(err)
+	}
+	return whole, func(b []byte) ([]byte, error) {
+		return get(agestore.New(&inMemory{objects: map[string][]byte{"a.age": b}}, nil, []age.Identity{id}), "a")
 	}
 }
 
-func BenchmarkGet(b *testing.B) {
-	s, _ := open(b, identity(b))
-	put(b, s, "a", make([]byte, 8<<20))
-	b.SetBytes(8 << 20)
-	for b.Loop() {
-		if _, err := get(s, "a"); err != nil {
-			b.Fatal(err)
-		}
+// TestOldObject: what an earlier version wrote is still read.
+func TestOldObject(t *testing.T) {
+	whole, read := old(t)
+	if b, err := read(whole); err != nil || string(b) != oldRows {
+		t.Errorf("%q %v", b, err)
 	}
 }
 
 func FuzzGet(f *testing.F) {
-	s, dir := open(f, identity(f))
-	put(f, s, "a", []byte("some rows\n"))
-	file := filepath.Join(dir, "a.age")
-	whole, err := os.ReadFile(file)
-	if err != nil {
-		f.Fatal(err)
-	}
+	whole, read := old(f)
 	f.Add(whole)
 	f.Add(whole[:len(whole)-1])
+	f.Add(append(bytes.Clone(whole), whole...))
+	f.Add(bytes.Replace(whole, []byte("\n---"), []byte("\n-> X25519 a\n\n---"), 1))
 	f.Add([]byte("age-encryption.org/v1\n---"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if err := os.WriteFile(file, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		got, err := get(s, "a")
-		if err == nil && !bytes.Equal(b, whole) {
+		got, err := read(b)
+		switch {
+		case err == nil && !bytes.Equal(b, whole):
 			t.Errorf("%d forged bytes were taken for %q", len(b), got)
+		case err != nil && (bytes.Equal(b, whole) || stream.KindOf(err) != stream.Integrity && stream.KindOf(err) != stream.Denied):
+			t.Errorf("%d bytes: kind %d: %v", len(b), stream.KindOf(err), err)
 		}
 	})
 }

@@ -20,7 +20,6 @@ import (
 
 	"github.com/pgmove/pgmove/stream"
 	"github.com/pgmove/pgmove/stream/agestore"
-	"github.com/pgmove/pgmove/stream/filestore"
 	"github.com/pgmove/pgmove/stream/storetest"
 	"github.com/pgmove/pgmove/stream/watch"
 )
@@ -451,7 +450,7 @@ func (e *endless) Get(context.Context, string, int64) (io.ReadCloser, error) {
 }
 
 // The store in memory shows what encryption alone costs.
-func BenchmarkPutInMemory(b *testing.B) {
+func BenchmarkPut(b *testing.B) {
 	s := agestore.New(&inMemory{discards: true}, []age.Recipient{identity(b).Recipient()}, nil)
 	rows := make([]byte, 32<<20)
 	b.SetBytes(int64(len(rows)))
@@ -461,7 +460,7 @@ func BenchmarkPutInMemory(b *testing.B) {
 	}
 }
 
-func BenchmarkGetInMemory(b *testing.B) {
+func BenchmarkGet(b *testing.B) {
 	s, _ := over(b)
 	put(b, s, "a", make([]byte, 32<<20))
 	b.SetBytes(32 << 20)
@@ -488,4 +487,51 @@ func BenchmarkSmall(b *testing.B) {
 	}
 }
 
-var _ = filestore.Open
+// TestMatch: who reads again what he writes learns beforehand that he can't.
+func TestMatch(t *testing.T) {
+	a, b := identity(t), identity(t)
+	both := []age.Recipient{a.Recipient(), b.Recipient()}
+	if err := agestore.Match(both, []age.Identity{b}); err != nil {
+		t.Error(err)
+	}
+	for _, err := range []error{agestore.Match(both, []age.Identity{identity(t)}), agestore.Match(both, nil), agestore.Match(nil, []age.Identity{a})} {
+		if stream.KindOf(err) != stream.Usage {
+			t.Errorf("kind %d: %v", stream.KindOf(err), err)
+		}
+	}
+}
+
+// TestHints: a reader has a hint underneath if, and only if, the caller's has one, and it is never too small.
+func TestHints(t *testing.T) {
+	for _, size := range sizes {
+		s, m := over(t)
+		put(t, s, "k", make([]byte, size))
+		h := &hints{Store: m}
+		if err := agestore.New(h, []age.Recipient{identity(t).Recipient()}, nil).Put(t.Context(), "k", sized{bytes.NewReader(make([]byte, size))}); err != nil {
+			t.Fatal(err)
+		}
+		if need := int64(len(m.objects["k.age"])); size > 0 && (h.got < need || h.got > need+need/100+1000) || size == 0 && h.got != 0 {
+			t.Errorf("for %d bytes, %d encrypted, the hint is %d", size, need, h.got)
+		}
+	}
+	if err := agestore.New(unhinted{t}, []age.Recipient{identity(t).Recipient()}, nil).Put(t.Context(), "k", strings.NewReader("")); err != nil {
+		t.Error(err)
+	}
+}
+
+type sized struct{ *bytes.Reader }
+
+func (s sized) SizeHint() int64 { return s.Size() }
+
+// unhinted demands readers without a hint.
+type unhinted struct{ t *testing.T }
+
+func (u unhinted) Put(_ context.Context, _ string, r io.Reader) error {
+	if _, ok := r.(interface{ SizeHint() int64 }); ok {
+		u.t.Error("there is a hint that nobody gave")
+	}
+	return nil
+}
+func (u unhinted) Get(context.Context, string, int64) (io.ReadCloser, error) { return nil, nil }
+func (u unhinted) List(context.Context, string) ([]stream.ObjectInfo, error) { return nil, nil }
+func (u unhinted) Delete(context.Context, string) error                      { return nil }

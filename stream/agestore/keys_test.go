@@ -77,8 +77,10 @@ func TestRefusedRecipients(t *testing.T) {
 		{"a typing error", []string{strings.Replace(id.Recipient().String(), "1", "1q", 1)}, "not a recipient"},
 		{"an identity", []string{id.String()}, "secret"},
 		{"a post-quantum identity", []string{pq.String()}, "secret"},
+		{"an identity in small letters", []string{strings.ToLower(id.String())}, "secret"},
+		{"an identity in quotes", []string{"'" + id.String() + "'"}, "secret"},
 		{"an identity's file", []string{secretFile(t, generated)}, "secret"},
-		{"an identity's content", []string{generated}, "name of a file"},
+		{"an identity's content", []string{generated}, "secret"},
 		{"an SSH private key's file", []string{"@" + secretFile(t, sshSecret)}, "secret"},
 		{"an SSH private key's content", []string{sshSecret}, "secret"},
 		{"a plugin's recipient", []string{"age1yubikey1qwerty"}, "plugin"},
@@ -137,9 +139,24 @@ func demandRefusal(t *testing.T, name string, err error, want string, secrets ..
 		t.Errorf("%s: kind %d: %v; want %q", name, stream.KindOf(err), err, want)
 	}
 	for _, s := range secrets {
-		if strings.Contains(err.Error(), s) {
+		if strings.Contains(strings.ToUpper(err.Error()), strings.ToUpper(s)) {
 			t.Errorf("%s: the message repeats a secret", name)
 		}
+	}
+}
+
+// TestFileNames: files whose names begin like keys, or hold what formats.
+func TestFileNames(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"ssh-keys.txt", "age1.txt", "keys %d.txt", "id_rsa.pub"} {
+		if err := os.WriteFile(name, []byte(identity(t).Recipient().String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if rs, err := agestore.ParseRecipients([]string{name, "@" + name}); err != nil || len(rs) != 2 {
+			t.Errorf("%s: %d recipients, %v", name, len(rs), err)
+		}
+		_, _, err := agestore.ReadIdentities(name)
+		demandRefusal(t, name, err, name+", line 1: this is a public key")
 	}
 }
 
