@@ -36,6 +36,10 @@ test-short: ## run the tests with -short and without the race detector, on what 
 demo: tools build ## move a database between two private servers (VIA= chooses the way)
 	$(GO) run ./internal/testbed/demo $(if $(VIA),-via=$(VIA))
 
+.PHONY: bench
+bench: tools ## measure pgmove against other tools (BENCHFLAGS='-scale 0.1 -rounds 1' for a quick look)
+	$(GO) run ./bench $(BENCHFLAGS)
+
 .PHONY: lint-tools
 lint-tools: ## install the linter
 	@internal/testbed/install.sh lint

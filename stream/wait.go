@@ -21,6 +21,8 @@ type WaitOptions struct {
 	// Silence is how long a dump may be silent before it counts as dead; 1 min by default, which is
 	// six of its heartbeats. It is measured on this machine's clock alone.
 	Silence time.Duration
+	// Refuse, where it isn't nil, is asked while no dump has begun; its error ends the waiting.
+	Refuse  func(context.Context) error
 	Observe Observer
 }
 
@@ -59,6 +61,11 @@ func Wait(ctx context.Context, s Store, location string, o WaitOptions) (*Reader
 		}
 		if err := p.pause(ctx); err != nil {
 			return nil, err
+		}
+		if o.Refuse != nil {
+			if err := o.Refuse(ctx); err != nil {
+				return nil, err
+			}
 		}
 	}
 }

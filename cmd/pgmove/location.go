@@ -117,6 +117,9 @@ func (l location) openEmpty(ctx context.Context, c *cli.Context, read bool, o st
 	case len(identities) > 0 && len(recipients) == 0:
 		return nil, stream.Fail(stream.Usage, "--identity decrypts, and --encrypt-to, which encrypts, is missing")
 	}
+	if err := agestore.Match(recipients, identities); err != nil {
+		return nil, err
+	}
 	s, err := l.openBare(ctx, c, true)
 	if err != nil {
 		return nil, err
@@ -151,18 +154,21 @@ func (l location) openArchived(ctx context.Context, c *cli.Context, soon bool, o
 	if err != nil {
 		return nil, err
 	}
-	encrypted, err := agestore.Encrypted(ctx, s)
-	switch {
-	case err != nil:
-		return nil, err
-	case encrypted && len(identities) == 0:
-		return nil, (&stream.Failure{Kind: stream.Usage, Object: l.text, Msg: "the archive is encrypted"}).
-			WithHint("give --identity FILE, with the identity that it was encrypted to")
-	case len(identities) > 0:
+	if len(identities) > 0 {
 		// Also where it is not encrypted: who gives an identity must not be handed anything else.
-		s = agestore.New(s, nil, identities)
+		return agestore.New(s, nil, identities), nil
 	}
-	return s, nil
+	return s, l.checkPlain(ctx, s)
+}
+
+// checkPlain refuses an archive that is encrypted.
+func (l location) checkPlain(ctx context.Context, s stream.Store) error {
+	encrypted, err := agestore.Encrypted(ctx, s)
+	if err != nil || !encrypted {
+		return err
+	}
+	return (&stream.Failure{Kind: stream.Usage, Object: l.text, Msg: "the archive is encrypted"}).
+		WithHint("give --identity FILE, with the identity that it was encrypted to")
 }
 
 func readIdentities(c *cli.Context, o stream.Observer) ([]age.Identity, error) {

@@ -86,7 +86,12 @@ func awaitArchive(ctx context.Context, c *cli.Context, o stream.Observer) (*arch
 	if err != nil {
 		return nil, err
 	}
-	r, err := stream.Wait(ctx, store, loc.text, stream.WaitOptions{MAC: mac, Begin: c.Duration("wait-timeout"), Silence: silence, Observe: o})
+	options := stream.WaitOptions{MAC: mac, Begin: c.Duration("wait-timeout"), Silence: silence, Observe: o}
+	if c.String("identity") == "" {
+		// What begins while we wait may be encrypted.
+		options.Refuse = func(ctx context.Context) error { return loc.checkPlain(ctx, store) }
+	}
+	r, err := stream.Wait(ctx, store, loc.text, options)
 	if err != nil {
 		return nil, err
 	}

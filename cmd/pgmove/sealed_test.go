@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 
@@ -169,6 +170,13 @@ func TestEncrypted(t *testing.T) {
 		put(t, dir, key, whole)
 	}
 	untouched(t, p, empty)
+	later := t.TempDir() + "/later"
+	unaware := beside(t, "restore", "--from", later, "--target", p.URL(empty), "--wait")
+	time.Sleep(500 * time.Millisecond)
+	mustExit(t, 0, "dump", "--source", p.URL(src), "--to", later, "--encrypt-to", id.Recipient().String())
+	if r := <-unaware; r.code != 3 {
+		t.Errorf("who waits without an identity: exit code %d\n%s", r.code, r.errors)
+	}
 	// Who asks for an encrypted or authenticated archive is not handed a plain one.
 	plain := t.TempDir() + "/plain"
 	mustExit(t, 0, "dump", "--source", p.URL(src), "--to", plain)
