@@ -117,8 +117,10 @@ func (l location) openEmpty(ctx context.Context, c *cli.Context, read bool, o st
 	case len(identities) > 0 && len(recipients) == 0:
 		return nil, stream.Fail(stream.Usage, "--identity decrypts, and --encrypt-to, which encrypts, is missing")
 	}
-	if err := agestore.Match(recipients, identities); err != nil {
-		return nil, err
+	if len(identities) > 0 {
+		if err := agestore.Match(recipients, identities); err != nil {
+			return nil, err
+		}
 	}
 	s, err := l.openBare(ctx, c, true)
 	if err != nil {
