@@ -58,7 +58,7 @@ func dumpFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "schema", Aliases: []string{"n"}, Usage: "only schemas that match `PATTERN`, as pg_dump --schema"},
 		&cli.StringSliceFlag{Name: "table", Aliases: []string{"t"}, Usage: "only tables that match `PATTERN`, as pg_dump --table"},
-		&cli.StringFlag{Name: "split-size", Value: "256MiB", Usage: "read tables larger than `BYTES` in several chunks of about that size"},
+		&cli.StringFlag{Name: "split-size", Value: "256MiB", Usage: "read tables larger than `BYTES` in several chunks of about that size; in a direct run without this flag a chunk may be as large as an even share of all rows"},
 	}
 }
 
@@ -152,6 +152,9 @@ func openSource(ctx context.Context, c *cli.Context, conn *pgsession.Conn, kept 
 	}
 	opts := pgsource.Options{Jobs: c.Int("jobs"), BinDir: c.String("pg-bin"), NoOwner: c.Bool("no-owner"), NoACL: c.Bool("no-acl"),
 		Selection: stream.Selection{Schemas: c.StringSlice("schema"), Tables: c.StringSlice("table")}, Format: format, Patience: patience, Observe: o}
+	if !kept && !c.IsSet("split-size") {
+		opts.Share = c.Int("jobs")
+	}
 	if c.String("split-size") != "" {
 		n, err := byteSize("split-size", c.String("split-size"))
 		if err != nil {

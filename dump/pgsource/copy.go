@@ -29,10 +29,11 @@ func (s *Source) Split(ctx context.Context, e *stream.Entry) ([]stream.Chunk, er
 	r := s.rels[e.CatalogID[1]]
 	format := s.format(e, r)
 	one := []stream.Chunk{{Format: format, Bytes: e.Table.Bytes}}
-	if r == nil || r.bytes <= s.opts.SplitSize || r.filter != "" {
+	size := s.splitSize()
+	if r == nil || r.bytes <= size || r.filter != "" {
 		return one, nil
 	}
-	n := (r.bytes + s.opts.SplitSize - 1) / s.opts.SplitSize
+	n := (r.bytes + size - 1) / size
 	switch {
 	case s.versnum >= 140000 && r.heap:
 		n = min(n, r.pages)
@@ -43,6 +44,24 @@ func (s *Source) Split(ctx context.Context, e *stream.Entry) ([]stream.Chunk, er
 		return s.keyRanges(ctx, r, n, format)
 	}
 	return one, nil
+}
+
+// splitSize is the size from which tables are cut, in bytes. A table that no worker's even share of all rows exceeds keeps no
+// other worker waiting, and one stream into one table is what the target loads best.
+func (s *Source) splitSize() int64 {
+	if s.opts.Share <= 0 {
+		return s.opts.SplitSize
+	}
+	if s.share == 0 {
+		var all int64
+		for _, r := range s.rels {
+			if r.kind == 'r' {
+				all += r.bytes
+			}
+		}
+		s.share = max(all/int64(s.opts.Share)*11/10, 1)
+	}
+	return max(s.opts.SplitSize, min(s.share, maxSplitSize))
 }
 
 // ctidRanges cuts by pages. The last range is open: what was appended since the

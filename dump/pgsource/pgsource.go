@@ -44,6 +44,9 @@ type Options struct {
 	// a table's columns allow it; "auto" is "binary". Stock pg_restore loads both into a
 	// database, but prints only text.
 	Format string
+	// Share, where it isn't 0, is among how many workers the rows are shared, none of which keep chunks: they may then be as
+	// large as an even share, up to 4 GiB.
+	Share int
 	// Selection restricts what is dumped.
 	Selection stream.Selection
 	// NoOwner and NoACL are noted in the archive: who restores it leaves owners
@@ -59,8 +62,12 @@ type Options struct {
 	Side string
 }
 
-// DefaultSplitSize is the size of chunks, in bytes.
-const DefaultSplitSize = 256 << 20
+// DefaultSplitSize is the size of chunks, in bytes; maxSplitSize is the size up to which Share lets them
+// grow: a chunk that fails is read and loaded again from its beginning.
+const (
+	DefaultSplitSize = 256 << 20
+	maxSplitSize     = 4 << 30
+)
 
 // Source is a PostgreSQL database opened for reading.
 type Source struct {
@@ -79,6 +86,7 @@ type Source struct {
 	entries  []stream.Entry
 	rels     map[uint32]*relation
 	locked   map[uint32]bool
+	share    int64 // see splitSize; 0 before it was computed
 	blobs    int64 // large objects
 	seqs     []stream.SequenceValue
 	schema   []stream.SchemaItem
