@@ -15,7 +15,9 @@ import (
 
 func TestMain(m *testing.M) {
 	patience = time.Second
-	testbed.Main(m)
+	code := testbed.Wrap(m).Run()
+	_ = os.RemoveAll(binaryDir)
+	os.Exit(code)
 }
 
 // pgmove runs the command as a user would, in this process.

@@ -11,10 +11,6 @@ import (
 	"github.com/pgmove/pgmove/validate"
 )
 
-// silence is how long a dump that is waited for may say nothing; 0 for stream's own default. A
-// variable for the tests alone.
-var silence time.Duration
-
 func newRestoreCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "restore",
@@ -22,6 +18,7 @@ func newRestoreCommand() *cli.Command {
 		Flags: join([]cli.Flag{&cli.StringFlag{Name: "from", Usage: "`LOCATION` of the archive: pgmove's own, or a directory archive of stock pg_dump"}, targetFlag(),
 			&cli.BoolFlag{Name: "wait", Usage: "wait for a dump that goes on elsewhere or is yet to begin, and restore while it writes"},
 			&cli.DurationFlag{Name: "wait-timeout", Value: time.Hour, Usage: "how long to wait for a dump to begin; 0 for ever"},
+			&cli.DurationFlag{Name: "wait-silence", Value: time.Minute, Usage: "how long a dump may give no sign of life; it gives one every ten seconds"},
 			jobsFlag(), reportFlag(), toolFlag()}, validateFlags(), ownerFlags(), restoreFlags(), locationFlags()),
 		Action: func(c *cli.Context) error { return session(c, runRestore) },
 	}
@@ -32,8 +29,10 @@ func runRestore(ctx context.Context, c *cli.Context, rep *Report) error {
 	if err != nil {
 		return err
 	}
-	if !c.Bool("wait") && c.IsSet("wait-timeout") {
-		return stream.Fail(stream.Usage, "--wait-timeout goes with --wait")
+	for _, f := range []string{"wait-timeout", "wait-silence"} {
+		if c.IsSet(f) && (!c.Bool("wait") || c.Duration(f) < 0) {
+			return stream.Fail(stream.Usage, "--%s goes with --wait, and is not negative", f)
+		}
 	}
 	defer to.close()
 	var a *archive
@@ -86,7 +85,7 @@ func awaitArchive(ctx context.Context, c *cli.Context, o stream.Observer) (*arch
 	if err != nil {
 		return nil, err
 	}
-	options := stream.WaitOptions{MAC: mac, Begin: c.Duration("wait-timeout"), Silence: silence, Observe: o}
+	options := stream.WaitOptions{MAC: mac, Begin: c.Duration("wait-timeout"), Silence: c.Duration("wait-silence"), Observe: o}
 	if c.String("identity") == "" {
 		// What begins while we wait may be encrypted.
 		options.Refuse = func(ctx context.Context) error { return loc.checkPlain(ctx, store) }

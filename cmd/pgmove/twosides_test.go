@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,12 +30,11 @@ func useS3(t *testing.T, s3 *testbed.S3) {
 }
 
 // binary is pgmove compiled, for tests that kill it.
-var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "pgmove-test-")
-	if err != nil {
+var binary = sync.OnceValues(func() (_ string, err error) {
+	if binaryDir, err = os.MkdirTemp("", "pgmove-test-"); err != nil {
 		return "", err
 	}
-	file := filepath.Join(dir, "pgmove")
+	file := filepath.Join(binaryDir, "pgmove")
 	out, err := exec.Command("go", "build", "-o", file, ".").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
@@ -42,18 +42,28 @@ var binary = sync.OnceValues(func() (string, error) {
 	return file, nil
 })
 
+var binaryDir string
+
 // result is how a pgmove that runs beside the test ended.
 type result struct {
 	code        int
 	out, errors string
 }
 
-// beside runs pgmove while the test goes on.
+// beside runs pgmove, in a process of its own, while the test goes on.
 func beside(t *testing.T, args ...string) <-chan result {
+	t.Helper()
+	file, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
 	done := make(chan result, 1)
 	go func() {
-		code, out, errs := pgmove(t, args...)
-		done <- result{code, out, errs}
+		var out, errs bytes.Buffer
+		cmd := exec.CommandContext(t.Context(), file, args...)
+		cmd.Stdout, cmd.Stderr = &out, &errs
+		_ = cmd.Run() // how it ended stands in its exit code
+		done <- result{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
 	}()
 	return done
 }
@@ -180,9 +190,9 @@ func TestRestoreFollows(t *testing.T) {
 	p, src, _ := shopDatabases(t)
 	from := t.TempDir() + "/archive"
 	mustExit(t, 0, "dump", "--source", p.URL(src), "--to", from, "--split-size", "100kB", "--compress", "gzip")
-	waiting := func(to string) (string, <-chan result) {
+	waiting := func(to string, flags ...string) (string, <-chan result) {
 		dst := testbed.Database(t, p)
-		return dst, beside(t, "restore", "--from", to, "--target", p.URL(dst), "--wait")
+		return dst, beside(t, append([]string{"restore", "--from", to, "--target", p.URL(dst), "--wait"}, flags...)...)
 	}
 	finish := func(done <-chan result, code int, words ...string) {
 		t.Helper()
@@ -230,10 +240,8 @@ func TestRestoreFollows(t *testing.T) {
 		wantText(t, mustExit(t, 31, "restore", "--from", to, "--target", p.URL(testbed.Database(t, p))), "not finished")
 	})
 	t.Run("a dump that is killed", func(t *testing.T) {
-		silence = 2 * time.Second
-		defer func() { silence = 0 }()
 		to := t.TempDir() + "/archive"
-		_, done := waiting(to)
+		_, done := waiting(to, "--wait-silence", "2s")
 		d := replayed{from: from, to: to, mute: true, stop: func(n int) error {
 			if n == 4 {
 				return errors.New("killed")

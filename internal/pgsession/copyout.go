@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -50,16 +51,17 @@ func (strayRows) Write([]byte) (int, error) {
 }
 
 // conn is a connection, inside TLS where there is TLS, that takes rows out of what it reads while a
-// copyOut is set. There is one reader at a time. It follows the messages from the connection's first
+// copyOut is set. It follows the messages from the connection's first
 // byte on, and asks for the copyOut after each read: a read may have begun before the COPY did.
 type conn struct {
 	net.Conn
 	out atomic.Pointer[copyOut]
 
-	buf  []byte // what was read
-	r, n int    // buf[r:n] is not yet looked at
-	row  int    // bytes still to come of a row's message
-	pass int    // bytes still to come of another message, which go to the caller
+	mu   sync.Mutex // held while reading: when pgconn gives a session up, its last two readers overlap
+	buf  []byte     // what was read
+	r, n int        // buf[r:n] is not yet looked at
+	row  int        // bytes still to come of a row's message
+	pass int        // bytes still to come of another message, which go to the caller
 }
 
 const (
@@ -69,6 +71,8 @@ const (
 
 // Read reads what is not rows.
 func (c *conn) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for {
 		if c.r < c.n {
 			if c.pass == 0 {
