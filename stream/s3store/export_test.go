@@ -4,7 +4,7 @@ package s3store
 func (s *Store) Held() (most, limit int64) {
 	s.memory.mu.Lock()
 	defer s.memory.mu.Unlock()
-	return s.memory.made * page, s.memory.limit
+	return s.memory.most, s.memory.limit
 }
 
 // PartSize returns the size of the parts of an object of about hint bytes.

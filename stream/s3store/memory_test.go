@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -50,10 +49,7 @@ func TestMemory(t *testing.T) {
 	runtime.GC()
 	var before runtime.MemStats
 	runtime.ReadMemStats(&before)
-	// What lies about uncollected is no matter of this package: the command sets such a limit too. It can't be kept
-	// where more is in use.
 	const allowed = memory + puts<<20 + slack // Options counts on the first MiB of eight objects, not of all
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(int64(before.Sys-before.HeapReleased) + allowed - slack/2))
 	var most uint64
 	done := make(chan struct{})
 	var watch sync.WaitGroup
@@ -62,8 +58,10 @@ func TestMemory(t *testing.T) {
 			select {
 			case <-done:
 				return
-			case <-time.After(5 * time.Millisecond):
+			case <-time.After(20 * time.Millisecond):
 			}
+			// What lies about uncollected is no matter of this package: the command sets a limit that sees to it.
+			runtime.GC()
 			var now runtime.MemStats
 			runtime.ReadMemStats(&now)
 			most = max(most, now.HeapInuse)
@@ -98,8 +96,8 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestMemoryBound: where the memory is for two parts, no more are on their way, all objects get through, and a caller
-// may give up waiting.
+// TestMemoryBound: where the memory is for two parts, one is filled while one is on its way, all objects get through, and a
+// caller may give up waiting.
 func TestMemoryBound(t *testing.T) {
 	s, f := openFake(t, func(o *s3store.Options) { o.Memory, o.Uploads = 12<<20, 1 })
 	var mu sync.Mutex
@@ -126,22 +124,19 @@ func TestMemoryBound(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if most != 2 {
-		t.Errorf("%d parts on their way at a time, want 2", most)
+	if most != 1 {
+		t.Errorf("%d parts on their way at a time, want 1", most)
 	}
-	// Two that don't go on hold all memory.
+	// One that doesn't go on holds all memory.
 	ctx, cancel := context.WithCancel(t.Context())
 	ends := make(chan error)
-	for i := range 2 {
-		pipe, feed := io.Pipe()
-		defer feed.Close()
-		go func() { ends <- s.Put(ctx, fmt.Sprint("held", i), pipe) }()
-		if _, err := feed.Write(make([]byte, 2<<20)); err != nil {
-			t.Fatal(err)
-		}
-		defer feed.CloseWithError(errors.New("over"))
-		context.AfterFunc(ctx, func() { feed.CloseWithError(errors.New("over")) })
+	pipe, feed := io.Pipe()
+	defer feed.Close()
+	go func() { ends <- s.Put(ctx, "held", pipe) }()
+	if _, err := feed.Write(make([]byte, 2<<20)); err != nil {
+		t.Fatal(err)
 	}
+	context.AfterFunc(ctx, func() { feed.CloseWithError(errors.New("over")) })
 	short, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer stop()
 	if err := s.Put(short, "waits", strings.NewReader(large)); !errors.Is(err, context.DeadlineExceeded) {
@@ -151,10 +146,8 @@ func TestMemoryBound(t *testing.T) {
 		t.Errorf("a small one: %v", err)
 	}
 	cancel()
-	for range 2 {
-		if err := <-ends; err == nil {
-			t.Error("a Put without an end succeeded")
-		}
+	if err := <-ends; err == nil {
+		t.Error("a Put without an end succeeded")
 	}
 	if err := s.Put(t.Context(), "after", strings.NewReader(large)); err != nil {
 		t.Error(err)
@@ -174,7 +167,7 @@ func TestPartSizes(t *testing.T) {
 		{uploads: 4, want: 10 * mib},
 		{uploads: 1, want: 16 * mib},
 		{uploads: 64, want: 5 * mib},
-		{uploads: 8, memory: 7 * mib, want: 5 * mib},
+		{uploads: 8, memory: 14 * mib, want: 5 * mib},
 		{uploads: 8, memory: 512 * mib, want: 16 * mib},
 		{uploads: 8, part: 8 * mib, want: 8 * mib},
 		{uploads: 8, hint: 20 * gib, want: 5 * mib},

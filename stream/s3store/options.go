@@ -62,7 +62,7 @@ type Options struct {
 
 	// Memory bounds the bytes that all uploads take together; DefaultMemory by default. A quarter of it
 	// at most is set aside for the first MiB of each of Uploads objects, the rest is for parts. An upload
-	// goes on with a single part's memory; where there is none, it waits.
+	// takes that of Concurrency + 1 parts; where there isn't so much it waits for that of two.
 	Memory int64
 	// Uploads is how many Puts are to be expected at the same time; DefaultUploads by default. It is no
 	// bound: more Puts share the same memory, but for the first MiB of each.
@@ -154,12 +154,12 @@ func (o *Options) checkSizes() error {
 		share := o.room() / int64(o.Uploads*(o.Concurrency+1))
 		o.PartSize = min(max(share/mib*mib, minPartSize), widePartSize)
 	}
-	o.PartSize = (o.PartSize + page - 1) / page * page
+	o.PartSize = (o.PartSize + mib - 1) / mib * mib
 	if o.PartSize < minPartSize || o.PartSize > maxPartSize {
 		return stream.Fail(stream.Usage, "a part size of %d bytes is out of bounds: %d to %d", o.PartSize, minPartSize, maxPartSize)
 	}
-	if o.room() < o.PartSize {
-		least := min(o.PartSize+int64(o.Uploads)*small, o.PartSize+(o.PartSize+2)/3)
+	if need := 2 * o.PartSize; o.room() < need {
+		least := min(need+int64(o.Uploads)*small, need+(need+2)/3)
 		return stream.Fail(stream.Usage, "%d bytes of memory are too few for uploads in parts of %d bytes", o.Memory, o.PartSize).
 			WithHint("give uploads at least %d MiB", (least+mib-1)/mib)
 	}

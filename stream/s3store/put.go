@@ -16,7 +16,7 @@ import (
 
 // small is the size, in bytes, up to which Put reads an object before it takes memory in parts, for
 // which it may have to wait.
-const small = page
+const small = mib
 
 const contentType = "application/octet-stream"
 
@@ -69,22 +69,18 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) error {
 	src := &source{ctx: ctx, r: r}
 	buf := s.buffers.Get().(*[]byte)
 	n, err := io.ReadFull(src, *buf)
+	body := (*buf)[:n]
 	switch {
 	case src.err == io.EOF:
-		err = s.putSmall(ctx, key, bytes.NewReader((*buf)[:n]))
+		err = s.putSmall(ctx, key, body)
 		s.buffers.Put(buf)
 	case err != nil:
 		s.buffers.Put(buf)
 	default:
-		// The small buffer goes back before the long part of the work.
-		var first buffer
-		if first, err = s.firstPart(ctx, r); err == nil {
-			copy(first[0], *buf)
-		}
-		s.buffers.Put(buf)
-		if err == nil {
-			err = s.putLarge(ctx, key, src, first, n)
-		}
+		// The buffer goes back as soon as its bytes are with the manager.
+		head := &giveBack{r: bytes.NewReader(body), give: func() { s.buffers.Put(buf) }}
+		err = s.putLarge(ctx, key, r, io.MultiReader(head, src))
+		head.done()
 	}
 	switch {
 	case err == nil:
@@ -96,17 +92,28 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) error {
 	}
 }
 
-// firstPart waits for the memory of a part of the object that r yields.
-func (s *Store) firstPart(ctx context.Context, r io.Reader) (buffer, error) {
-	var hint int64
-	if h, ok := r.(interface{ SizeHint() int64 }); ok {
-		hint = h.SizeHint()
+// giveBack gives its buffer back when it has been read.
+type giveBack struct {
+	r    *bytes.Reader
+	give func()
+}
+
+func (g *giveBack) Read(p []byte) (int, error) {
+	if g.r == nil {
+		return 0, io.EOF
 	}
-	size, err := s.partSize(hint)
+	n, err := g.r.Read(p)
 	if err != nil {
-		return nil, err
+		g.done()
 	}
-	return s.memory.wait(ctx, size)
+	return n, err
+}
+
+func (g *giveBack) done() {
+	if g.r != nil {
+		g.r = nil
+		g.give()
+	}
 }
 
 // partSize is the size of the parts of an object of about hint bytes.
@@ -126,21 +133,8 @@ func (s *Store) partSize(hint int64) (int64, error) {
 	return most, nil
 }
 
-// putLarge stores an object of which n bytes are in first already, and takes first over.
-func (s *Store) putLarge(ctx context.Context, key string, src *source, first buffer, n int) error {
-	n, err := first.fill(src, n)
-	if err == nil {
-		return s.uploadParts(ctx, key, src, first)
-	}
-	defer s.memory.release(first)
-	if src.err != io.EOF {
-		return err
-	}
-	return s.putSmall(ctx, key, first.body(n))
-}
-
-// putSmall stores an object in one request.
-func (s *Store) putSmall(ctx context.Context, key string, body io.ReadSeeker) error {
+// input is the request for an object, in one piece or in parts.
+func (s *Store) input(key string, body io.Reader) *s3.PutObjectInput {
 	in := &s3.PutObjectInput{
 		Bucket:               aws.String(s.opts.Bucket),
 		Key:                  s.object(key),
@@ -154,7 +148,12 @@ func (s *Store) putSmall(ctx context.Context, key string, body io.ReadSeeker) er
 	if s.opts.KMSKey != "" {
 		in.SSEKMSKeyId = aws.String(s.opts.KMSKey)
 	}
-	_, err := s.client.PutObject(ctx, in)
+	return in
+}
+
+// putSmall stores an object in one request.
+func (s *Store) putSmall(ctx context.Context, key string, body []byte) error {
+	_, err := s.client.PutObject(ctx, s.input(key, bytes.NewReader(body)))
 	return err
 }
 
