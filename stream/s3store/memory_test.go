@@ -49,7 +49,9 @@ func TestMemory(t *testing.T) {
 	runtime.GC()
 	var before runtime.MemStats
 	runtime.ReadMemStats(&before)
-	const allowed = memory + puts<<20 + slack // Options counts on the first MiB of eight objects, not of all
+	// Options counts on the first MiB of eight objects, not of all; and the buffers of an upload that has ended are still there while
+	// the next one's are made.
+	const allowed = 2*memory + puts<<20 + slack
 	var most uint64
 	done := make(chan struct{})
 	var watch sync.WaitGroup
