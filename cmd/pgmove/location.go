@@ -85,7 +85,8 @@ func (l location) openBare(ctx context.Context, c *cli.Context, create bool) (st
 	if err != nil {
 		return nil, err
 	}
-	debug.SetMemoryLimit(memory)
+	// The runtime's own limit leaves out the program's code, and is passed by a little before it is kept.
+	debug.SetMemoryLimit(memory / 5 * 4)
 	if !l.s3 {
 		return filestore.Open(l.dir, create)
 	}

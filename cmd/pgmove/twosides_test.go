@@ -276,10 +276,13 @@ func TestKilledUploads(t *testing.T) {
 	testbed.SQL(t, p, src, "CREATE TABLE big AS SELECT (SELECT string_agg(sha512((g * 1000 + i)::text::bytea), '') FROM generate_series(1, 250) i) AS b FROM generate_series(1, 2500) g")
 	bucket := testbed.Bucket(t, s3)
 	args := []string{"dump", "--source", p.URL(src), "--to", "s3://" + bucket + "/killed", "--s3-path-style", "--memory", "64MiB"}
-	orphans := func() int {
+	orphans := func(since time.Time) int {
 		n := 0
 		_ = filepath.WalkDir(filepath.Join(s3.BucketDir(bucket), ".sgwtmp", "multipart"), func(path string, d os.DirEntry, err error) error {
-			if err == nil && !d.IsDir() {
+			if err != nil || d.IsDir() {
+				return nil // gone meanwhile
+			}
+			if info, err := d.Info(); err == nil && info.ModTime().After(since) {
 				n++
 			}
 			return nil
@@ -292,17 +295,18 @@ func TestKilledUploads(t *testing.T) {
 	}
 	for i := range kills {
 		cmd := exec.CommandContext(t.Context(), file, args...)
+		start := time.Now()
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		// At the moment when parts are on their way, and a little later each time.
-		for deadline := time.Now().Add(20 * time.Second); orphans() == 0 && time.Now().Before(deadline); {
+		// At the moment when parts of its own are on their way, and a little later each time.
+		for deadline := start.Add(20 * time.Second); orphans(start) == 0 && time.Now().Before(deadline); {
 			time.Sleep(2 * time.Millisecond)
 		}
 		time.Sleep(time.Duration(i%10) * 7 * time.Millisecond)
 		_ = cmd.Process.Signal(syscall.SIGKILL)
 		_ = cmd.Wait()
-		seen += min(orphans(), 1)
+		seen += min(orphans(start), 1)
 		if err := os.RemoveAll(filepath.Join(s3.BucketDir(bucket), "killed")); err != nil {
 			t.Fatal(err)
 		}
@@ -311,7 +315,7 @@ func TestKilledUploads(t *testing.T) {
 		t.Error("no kill left an incomplete upload behind: the test proves nothing")
 	}
 	mustExit(t, 0, args...)
-	if n := orphans(); n > 0 {
+	if n := orphans(time.Time{}); n > 0 {
 		t.Errorf("%d parts of incomplete uploads are left", n)
 	}
 	t.Logf("%d kills, %d of which left uploads behind; none is left after the next run", kills, seen)
