@@ -103,6 +103,19 @@ func (f *family) dataOf(table stream.DumpID) []stream.DumpID {
 	return ids
 }
 
+// group returns a data entry and all whose rows may be routed to the same tables.
+func (f *family) group(e *stream.Entry) []stream.DumpID {
+	ids := []stream.DumpID{e.ID}
+	if e.Table.Root != 0 && len(e.Dependencies) > 0 {
+		for _, d := range f.data[e.Dependencies[0]] {
+			if d != e.ID {
+				ids = append(ids, d)
+			}
+		}
+	}
+	return ids
+}
+
 // bytes is the size of a table with its partitions and heirs.
 func (f *family) bytes(table stream.DumpID) int64 {
 	var n int64

@@ -20,13 +20,13 @@ func TestLargestFirst(t *testing.T) {
 	for id, table := range map[stream.DumpID]stream.DumpID{201: 1, 202: 2, 203: 3, 204: 1} {
 		tasks = append(tasks, &task{entry: &stream.Entry{ID: id, Section: stream.PostData, Share: true, Dependencies: []stream.DumpID{table}}})
 	}
-	tasks = append(tasks, &task{entry: &entries[0], analyze: true}, &task{entry: &entries[4], analyze: true})
+	tasks = append(tasks, &task{entry: &entries[0], kind: analyzes}, &task{entry: &entries[4], kind: analyzes})
 	s := newScheduler(newFamily(entries), tasks)
 	for id := stream.DumpID(101); id <= 103; id++ {
 		s.loaded(id)
 	}
 	for _, want := range [][]stream.DumpID{{202}, {203}, {201, 204}, {3}, {1}} {
-		batch, err := s.take(t.Context())
+		batch, err := s.take(t.Context(), applies)
 		if err != nil {
 			t.Fatal(err)
 		}

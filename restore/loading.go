@@ -28,10 +28,15 @@ func (r *run) load(ctx context.Context) error {
 		l.fresh += n
 	}
 	for range max(r.Jobs, 1) {
-		g.Go(func() error { return l.work(ctx) })
+		g.Go(func() error {
+			if err := l.work(ctx); err != nil {
+				return err
+			}
+			return r.build(ctx, s, checks) // with nothing left to load; indexes are the builders'
+		})
 	}
 	for range max(r.Jobs, 1) {
-		g.Go(func() error { return r.build(ctx, s) })
+		g.Go(func() error { return r.build(ctx, s, applies) })
 	}
 	return g.Wait()
 }

@@ -47,7 +47,14 @@ type Options struct {
 	Jobs int
 	// Continue collects failed entries instead of stopping at the first.
 	Continue bool
-	Observe  stream.Observer
+	// NoAnalyze leaves the planner's statistics to others.
+	NoAnalyze bool
+	// StageFrom is the size of tables, in bytes, from which entries are applied in stages where the
+	// target can do that; 8 MiB where it is 0.
+	StageFrom int64
+	// Check, where it isn't nil, reads tables back while others are still loaded.
+	Check   Checker
+	Observe stream.Observer
 }
 
 // maxBatch is how many entries share a transaction at the most: each holds locks
@@ -56,7 +63,7 @@ const maxBatch = 200
 
 // Run restores the archive. It returns once everything is applied; the ledger stays.
 func Run(ctx context.Context, r *stream.Reader, t Target, o Options) error {
-	rs := &run{reader: r, target: t, Options: o}
+	rs := &run{reader: r, target: t, Options: o, halves: map[stream.DumpID]bool{}}
 	h, err := r.Header(ctx)
 	if err != nil {
 		return err
@@ -118,10 +125,12 @@ type run struct {
 	entries []stream.Entry
 	byID    map[stream.DumpID]*stream.Entry
 	chunks  map[stream.DumpID]int // chunks of each data entry
+	formats map[stream.DumpID]string
 	family  *family
 
 	mu     sync.Mutex
 	failed []error
+	halves map[stream.DumpID]bool // entries whose first stage failed
 }
 
 func (r *run) index(entries []stream.Entry, plan []stream.Chunk) {
@@ -131,8 +140,10 @@ func (r *run) index(entries []stream.Entry, plan []stream.Chunk) {
 		r.byID[entries[i].ID] = &entries[i]
 	}
 	r.chunks = map[stream.DumpID]int{}
+	r.formats = map[stream.DumpID]string{}
 	for _, c := range plan {
 		r.chunks[c.Table]++
+		r.formats[c.Table] = c.Format
 	}
 	r.family = newFamily(entries)
 }
@@ -172,6 +183,9 @@ func (r *run) exec(ctx context.Context, batch []*stream.Entry) error {
 	err := r.target.Exec(ctx, batch)
 	if err == nil {
 		for _, e := range batch {
+			if e.Early {
+				continue
+			}
 			r.Observe.Send(stream.Event{Kind: stream.EventEntry, Side: "restore", Object: e.Desc.Display() + " " + e.Name(),
 				Entry: e.ID, Count: 1, Took: time.Since(start) / time.Duration(len(batch))})
 		}
@@ -181,7 +195,7 @@ func (r *run) exec(ctx context.Context, batch []*stream.Entry) error {
 		return err
 	}
 	if len(batch) == 1 {
-		return r.fail(err)
+		return r.fail(batch[0], err)
 	}
 	for i := range batch {
 		if err := r.exec(ctx, batch[i:i+1]); err != nil {
@@ -192,13 +206,16 @@ func (r *run) exec(ctx context.Context, batch []*stream.Entry) error {
 }
 
 // fail returns err, or keeps it for the end where the run is to continue.
-func (r *run) fail(err error) error {
+func (r *run) fail(e *stream.Entry, err error) error {
 	if !r.Continue {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.failed = append(r.failed, err)
+	if e.Early {
+		r.halves[e.ID] = true
+	}
 	r.Observe.Warn("restore", err.Error())
 	return nil
 }
@@ -218,18 +235,6 @@ func (r *run) verdict() error {
 	return stream.Fail(stream.Failed, "%d entries failed:%s", len(r.failed), b.String())
 }
 
-// postData returns the work after the rows: post-data entries and the ANALYZEs.
-func (r *run) postData() []*task {
-	var tasks []*task
-	for _, e := range r.pick(stream.PostData, stream.MainPass) {
-		tasks = append(tasks, &task{entry: e})
-	}
-	for _, t := range r.family.analyzed() {
-		tasks = append(tasks, &task{entry: t, analyze: true})
-	}
-	return tasks
-}
-
 // graph applies entries by their dependencies, several at a time.
 func (r *run) graph(ctx context.Context, list []*stream.Entry) error {
 	var tasks []*task
@@ -239,28 +244,19 @@ func (r *run) graph(ctx context.Context, list []*stream.Entry) error {
 	s := newScheduler(nil, tasks)
 	g, ctx := errgroup.WithContext(ctx)
 	for range max(r.Jobs, 1) {
-		g.Go(func() error { return r.build(ctx, s) })
+		g.Go(func() error { return r.build(ctx, s, applies) })
 	}
 	return g.Wait()
 }
 
-// build applies tasks as they become ready.
-func (r *run) build(ctx context.Context, s *scheduler) error {
+// build does tasks as they become ready, those of the kind from and the ones after it.
+func (r *run) build(ctx context.Context, s *scheduler, from kind) error {
 	for {
-		batch, err := s.take(ctx)
+		batch, err := s.take(ctx, from)
 		if err != nil || len(batch) == 0 {
 			return err
 		}
-		list := make([]*stream.Entry, len(batch))
-		for i, t := range batch {
-			list[i] = t.entry
-		}
-		if batch[0].analyze {
-			err = r.analyze(ctx, list)
-		} else {
-			err = r.exec(ctx, list)
-		}
-		if err != nil {
+		if err := r.do(ctx, batch); err != nil {
 			return err
 		}
 		s.finish(batch)

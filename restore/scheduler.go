@@ -9,10 +9,23 @@ import (
 	"github.com/pgmove/pgmove/stream"
 )
 
-// task is one post-data entry to apply, or one table to analyze.
+// kind is what a task does. Tasks that are ready are handed out in this order.
+type kind uint8
+
+const (
+	applies  kind = iota // an entry, or one stage of it
+	checks               // reads a table back, or a part of it
+	analyzes             // gathers a table's statistics
+	kinds
+)
+
+// task is one post-data entry to apply, or one table to read back or to analyze.
 type task struct {
-	entry   *stream.Entry
-	analyze bool
+	kind  kind
+	entry *stream.Entry // for checks the data entry
+	after *task         // the entry's earlier stage
+	part  int           // for checks, of parts
+	parts int
 
 	bytes  int64 // of the tables it works on
 	waits  int   // what it still waits for
@@ -32,7 +45,7 @@ const smallBatch = 50
 type scheduler struct {
 	mu      sync.Mutex
 	change  chan struct{}
-	ready   taskHeap
+	ready   [kinds]taskHeap
 	left    int
 	running int
 	onData  map[stream.DumpID][]*task // by data entry: tasks that wait for it
@@ -46,10 +59,10 @@ func newScheduler(f *family, tasks []*task) *scheduler {
 	users := map[stream.DumpID][]*task{} // by table: the tasks that depend on it
 	for i, t := range tasks {
 		t.index = i
-		if t.analyze {
+		if t.kind != applies {
 			continue
 		}
-		byEntry[t.entry.ID] = t
+		byEntry[t.entry.ID] = t // of an entry's stages the last
 		for _, d := range t.entry.Dependencies {
 			users[d] = append(users[d], t)
 		}
@@ -66,7 +79,15 @@ func newScheduler(f *family, tasks []*task) *scheduler {
 			}
 			t.bytes = max(t.bytes, f.sizeOf(table))
 		}
-		if t.analyze {
+		switch t.kind {
+		case checks:
+			t.bytes = t.entry.Table.Bytes / int64(t.parts)
+			for _, d := range f.group(t.entry) {
+				t.waits++
+				s.onData[d] = append(s.onData[d], t)
+			}
+			continue
+		case analyzes:
 			waitData(t.entry.ID)
 			for _, id := range f.tree(t.entry.ID) {
 				for _, u := range users[id] {
@@ -75,6 +96,10 @@ func newScheduler(f *family, tasks []*task) *scheduler {
 				}
 			}
 			continue
+		}
+		if t.after != nil {
+			t.after.blocks = append(t.after.blocks, t)
+			t.waits++
 		}
 		for _, d := range t.entry.Dependencies {
 			if other, ok := byEntry[d]; ok && other != t {
@@ -87,7 +112,7 @@ func newScheduler(f *family, tasks []*task) *scheduler {
 	}
 	for _, t := range tasks {
 		if t.waits == 0 {
-			heap.Push(&s.ready, t)
+			heap.Push(&s.ready[t.kind], t)
 		}
 	}
 	return s
@@ -129,7 +154,7 @@ func (s *scheduler) loaded(data stream.DumpID) {
 
 func (s *scheduler) release(t *task) {
 	if t.waits--; t.waits == 0 {
-		heap.Push(&s.ready, t)
+		heap.Push(&s.ready[t.kind], t)
 	}
 }
 
@@ -138,14 +163,20 @@ func (s *scheduler) signal() {
 	s.change = make(chan struct{})
 }
 
-// take returns tasks to do together, none when all are done.
-func (s *scheduler) take(ctx context.Context) ([]*task, error) {
+// take returns tasks of one kind, the least that is ready but not below from, to do together; none when all are done.
+func (s *scheduler) take(ctx context.Context, from kind) ([]*task, error) {
 	for {
 		s.mu.Lock()
-		batch := s.claim()
+		var batch []*task
+		for k := from; k < kinds && len(batch) == 0; k++ {
+			batch = s.claim(&s.ready[k])
+		}
 		s.running += len(batch)
 		left, change := s.left, s.change
 		stuck := s.running == 0 && len(s.onData) == 0
+		for k := range from {
+			stuck = stuck && s.ready[k].Len() == 0 // another worker takes those
+		}
 		s.mu.Unlock()
 		if len(batch) > 0 || left == 0 {
 			return batch, nil
@@ -161,14 +192,14 @@ func (s *scheduler) take(ctx context.Context) ([]*task, error) {
 	}
 }
 
-// claim takes the first ready task whose locks are free, and more of its kind if they are small.
-func (s *scheduler) claim() []*task {
+// claim takes the first ready task whose locks are free, and more if they are small.
+func (s *scheduler) claim(ready *taskHeap) []*task {
 	var batch, passed []*task
 	// Tasks of one batch run one after the other: among themselves they conflict never.
 	own := map[stream.DumpID]bool{}
-	for s.ready.Len() > 0 && len(batch) < smallBatch {
-		t := heap.Pop(&s.ready).(*task)
-		fits := len(batch) == 0 || (t.bytes < small && batch[0].bytes < small && t.analyze == batch[0].analyze)
+	for ready.Len() > 0 && len(batch) < smallBatch {
+		t := heap.Pop(ready).(*task)
+		fits := len(batch) == 0 || t.bytes < small && batch[0].bytes < small
 		if !fits || !s.lock(t, own) {
 			passed = append(passed, t)
 			if len(passed) > 4*smallBatch {
@@ -179,16 +210,19 @@ func (s *scheduler) claim() []*task {
 		batch = append(batch, t)
 	}
 	for _, t := range passed {
-		heap.Push(&s.ready, t)
+		heap.Push(ready, t)
 	}
 	return batch
 }
 
 // shared reports whether a task suffers others like it on its tables.
-func (t *task) shared() bool { return t.entry.Share && !t.analyze }
+func (t *task) shared() bool { return t.kind == checks || t.kind == applies && t.entry.Share }
 
 func (t *task) locks() []stream.DumpID {
-	if t.analyze {
+	switch t.kind {
+	case checks:
+		return t.entry.Dependencies[:min(len(t.entry.Dependencies), 1)] // its table
+	case analyzes:
 		return []stream.DumpID{t.entry.ID}
 	}
 	return t.entry.Locks
@@ -237,16 +271,12 @@ func (s *scheduler) finish(batch []*task) {
 	s.signal()
 }
 
-// taskHeap orders ready tasks: entries before ANALYZE, the largest tables first, then
-// as in the archive.
+// taskHeap orders ready tasks: the largest tables first, then as in the archive.
 type taskHeap []*task
 
 func (h taskHeap) Len() int { return len(h) }
 func (h taskHeap) Less(i, j int) bool {
 	a, b := h[i], h[j]
-	if a.analyze != b.analyze {
-		return b.analyze
-	}
 	if c := cmp.Compare(b.bytes, a.bytes); c != 0 {
 		return c < 0
 	}

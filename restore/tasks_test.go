@@ -50,7 +50,7 @@ func took(t *testing.T, s *scheduler) []*task {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	batch, err := s.take(ctx)
+	batch, err := s.take(ctx, applies)
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestLocksNeverConflict(t *testing.T) {
 		tasks = append(tasks, index(100+i, 1+i%2), constraint(200+i, 1, 2), constraint(300+i, 1+i%2))
 	}
 	for _, e := range f.analyzed() {
-		tasks = append(tasks, &task{entry: e, analyze: true})
+		tasks = append(tasks, &task{entry: e, kind: analyzes})
 	}
 	s := newScheduler(f, tasks)
 	for _, d := range []stream.DumpID{11, 12, 14, 15} {
@@ -104,7 +104,7 @@ func TestLocksNeverConflict(t *testing.T) {
 	for range 4 {
 		g.Go(func() error {
 			for {
-				batch, err := s.take(ctx)
+				batch, err := s.take(ctx, applies)
 				if err != nil || len(batch) == 0 {
 					return err
 				}
@@ -153,7 +153,7 @@ func TestCircleIsAnError(t *testing.T) {
 	a, b := constraint(1, 2), constraint(2, 1)
 	a.entry.Locks, b.entry.Locks = nil, nil
 	s := newScheduler(newFamily(nil), []*task{a, b})
-	if _, err := s.take(t.Context()); stream.KindOf(err) != stream.Integrity {
+	if _, err := s.take(t.Context(), applies); stream.KindOf(err) != stream.Integrity {
 		t.Errorf("a circle of dependencies: %v", err)
 	}
 }

@@ -111,6 +111,8 @@ type Entry struct {
 	// Share marks an entry whose locks suffer others of the same kind: building
 	// an index lets other indexes of the table be built.
 	Share bool `json:"share,omitempty"`
+	// Early marks the first stage of an entry that a target applies in two; an archive knows no stages.
+	Early bool `json:"-"`
 	// Secret marks an entry whose SQL may hold a password: it is never printed.
 	Secret bool `json:"secret,omitempty"`
 	// Relkind is the catalog's letter for a relation (r, p, v, m, f, S) where the

@@ -61,7 +61,9 @@ type Options struct {
 	NoSchema bool
 	// NoOwner and NoACL leave owners and privileges out of the comparison.
 	NoOwner, NoACL bool
-	Observe        stream.Observer
+	// Early, where it isn't nil, is what was read while the target was being loaded.
+	Early   *Early
+	Observe stream.Observer
 }
 
 // Verdict is what a comparison came to.
@@ -176,6 +178,10 @@ func compareTables(ctx context.Context, want *stream.Contents, t Target, entries
 	var jobs []job
 	byRows := o.Level == Digest
 	for _, g := range groups {
+		if got, ok := o.Early.found(g); ok && byRows && got == g.want {
+			g.got = got
+			continue
+		}
 		for _, tc := range g.tables {
 			found := byName[[2]stream.Text{tc.Table.Namespace, tc.Table.Name}]
 			if found == nil {
@@ -263,8 +269,13 @@ func measure(ctx context.Context, t Target, e *stream.Entry, c stream.Chunk, byR
 		n, err := counter.Count(ctx, e)
 		return stream.Digest{Rows: n}, 0, err
 	}
-	d := stream.NewDigester(c.Format)
-	if err := t.CopyTo(ctx, e, c, d); err != nil {
+	return digest(c.Format, func(w io.Writer) error { return t.CopyTo(ctx, e, c, w) })
+}
+
+// digest digests the rows that read writes, and counts their bytes.
+func digest(format string, read func(io.Writer) error) (stream.Digest, int64, error) {
+	d := stream.NewDigester(format)
+	if err := read(d); err != nil {
 		return stream.Digest{}, 0, err
 	}
 	return d.Digest(), d.Bytes(), d.Close()

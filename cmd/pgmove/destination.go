@@ -7,6 +7,7 @@ import (
 
 	"github.com/pgmove/pgmove/dump/pgsource"
 	"github.com/pgmove/pgmove/internal/pgsession"
+	"github.com/pgmove/pgmove/restore"
 	"github.com/pgmove/pgmove/restore/pgtarget"
 	"github.com/pgmove/pgmove/stream"
 	"github.com/pgmove/pgmove/validate"
@@ -20,6 +21,7 @@ type destination struct {
 	noSchema bool // the schema is not compared
 	target   *pgtarget.Target
 	compared *pgsource.Source // the target opened for reading; nil where nothing is validated
+	early    *validate.Early  // what is read of it while it is loaded; nil where rows are not compared
 }
 
 // newDestination reads the flags; it connects to nothing.
@@ -59,7 +61,19 @@ func (d *destination) open(ctx context.Context, c *cli.Context, src stream.Sourc
 	if d.level != validate.None {
 		d.compared, err = openCompared(ctx, c, d.conn, src, d.noSchema, o)
 	}
+	if err == nil && d.level == validate.Digest {
+		d.early = validate.NewEarly(d.compared, o)
+	}
 	return err
+}
+
+// restoreOptions are what restore.Run is told.
+func (d *destination) restoreOptions(c *cli.Context, o stream.Observer) restore.Options {
+	opts := restore.Options{Jobs: c.Int("jobs"), Continue: d.goOn, NoAnalyze: c.Bool("no-analyze"), StageFrom: stageFrom, Observe: o}
+	if d.early != nil {
+		opts.Check = d.early
+	}
+	return opts
 }
 
 // close ends what open opened, however far it came.
@@ -76,7 +90,7 @@ func (d *destination) close() {
 func (d *destination) finish(ctx context.Context, contents *stream.Contents, rep *Report) error {
 	rep.setContents(contents)
 	if d.level != validate.None {
-		if err := compare(ctx, d.level, contents, d.compared, rep); err != nil {
+		if err := compare(ctx, d.level, contents, d.compared, d.early, rep); err != nil {
 			return err
 		}
 	}

@@ -98,6 +98,13 @@ func loadEverything(t *testing.T, p *testbed.Postgres, db string, o testbed.Fixt
 	_ = c.Close(t.Context())
 }
 
+// inStages has entries applied in stages for tables of that many bytes and more.
+func inStages(t *testing.T, from int64) {
+	old := stageFrom
+	stageFrom = from
+	t.Cleanup(func() { stageFrom = old })
+}
+
 // TestEverything moves the fixture of all traps: directly, and through archives in many chunks.
 func TestEverything(t *testing.T) {
 	p := testbed.OwnPostgres(t, testbed.PostgresOptions{Settings: map[string]string{"max_locks_per_transaction": "256"}})
@@ -105,14 +112,16 @@ func TestEverything(t *testing.T) {
 	src := database(t, p)
 	loadEverything(t, p, src, testbed.FixtureOptions{Superuser: true, Without: without})
 	for _, c := range []struct {
-		name string
-		args []string
+		name   string
+		stages int64
+		args   []string
 	}{
-		{"direct", nil},
-		{"direct in chunks", []string{"--split-size", "16kB", "--jobs", "4"}},
-		{"directory in chunks", []string{"--split-size", "64kB", "--via", "file://" + t.TempDir() + "/a"}},
+		{"direct", 0, nil},
+		{"direct in chunks", 1, []string{"--split-size", "16kB", "--jobs", "4"}},
+		{"directory in chunks", 1, []string{"--split-size", "64kB", "--via", "file://" + t.TempDir() + "/a"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			inStages(t, c.stages)
 			dst := database(t, p)
 			mustExit(t, 0, append([]string{"run", "--source", p.URL(src), "--target", p.URL(dst)}, c.args...)...)
 			testbed.MustBeEqual(t, p, src, p, dst, stale...)

@@ -20,6 +20,9 @@ import (
 // A variable for the tests alone.
 var patience = 10 * time.Second
 
+// stageFrom is restore.Options.StageFrom. A variable for the tests alone, whose tables are small.
+var stageFrom int64
+
 func sourceFlag() cli.Flag {
 	return &cli.StringFlag{Name: "source", EnvVars: []string{"PGMOVE_SOURCE"}, Usage: "source `URL`: postgres://… or key=value pairs, as libpq takes them"}
 }
@@ -86,7 +89,10 @@ func rowFormat(c *cli.Context, kept bool) (string, error) {
 }
 
 func restoreFlags() []cli.Flag {
-	return []cli.Flag{&cli.StringFlag{Name: "on-error", Value: "stop", Usage: "stop at the first entry that fails, or continue and exit 1"}}
+	return []cli.Flag{
+		&cli.StringFlag{Name: "on-error", Value: "stop", Usage: "stop at the first entry that fails, or continue and exit 1"},
+		&cli.BoolFlag{Name: "no-analyze", Usage: "leave the planner's statistics to autovacuum, or to a later vacuumdb --analyze-in-stages: until then queries may be slow"},
+	}
 }
 
 func join(lists ...[]cli.Flag) []cli.Flag {
@@ -167,9 +173,16 @@ func openSource(ctx context.Context, c *cli.Context, conn *pgsession.Conn, kept 
 
 // openCompared opens a target for reading, the way the contents were read.
 func openCompared(ctx context.Context, c *cli.Context, conn *pgsession.Conn, src stream.Source, noSchema bool, o stream.Observer) (*pgsource.Source, error) {
-	s, err := pgsource.Open(ctx, conn, pgsource.Options{Jobs: c.Int("jobs"), BinDir: c.String("pg-bin"), Encoding: src.Encoding,
-		NoSchema:  noSchema,
-		Selection: src.Selection, Patience: patience, Observe: o, Side: "validate"})
+	opts := pgsource.Options{Jobs: c.Int("jobs"), BinDir: c.String("pg-bin"), Encoding: src.Encoding,
+		NoSchema: noSchema, Selection: src.Selection, Patience: patience, Observe: o, Side: "validate"}
+	if size := c.String("split-size"); size != "" {
+		n, err := byteSize("split-size", size)
+		if err != nil {
+			return nil, err
+		}
+		opts.SplitSize = n
+	}
+	s, err := pgsource.Open(ctx, conn, opts)
 	if err != nil && stream.KindOf(err) == stream.Preflight && strings.Contains(err.Error(), "pg_dump") {
 		return nil, stream.Fail(stream.Preflight, "the target's schema could not be compared").Because(err).
 			WithHint("install that version, or give --no-schema-check: the report then says that the schema is unverified")

@@ -59,7 +59,7 @@ func runRestore(ctx context.Context, c *cli.Context, rep *Report) error {
 	if err := to.open(ctx, c, h.Source, rep.observe); err != nil {
 		return err
 	}
-	if err := restore.Run(ctx, a.Reader, to.target, restore.Options{Jobs: c.Int("jobs"), Continue: to.goOn, Observe: rep.observe}); err != nil {
+	if err := restore.Run(ctx, a.Reader, to.target, to.restoreOptions(c, rep.observe)); err != nil {
 		return err
 	}
 	if m := a.Manifest(); m != nil {

@@ -132,7 +132,7 @@ func move(ctx context.Context, c *cli.Context, src *pgsource.Source, to *destina
 	})
 	g.Go(func() error {
 		r := stream.Follow(via, via.loc.text, via, via.mac)
-		err := restore.Run(ctx, r, to.target, restore.Options{Jobs: c.Int("jobs"), Continue: to.goOn, Observe: rep.observe})
+		err := restore.Run(ctx, r, to.target, to.restoreOptions(c, rep.observe))
 		if err != nil {
 			via.CloseWithError(err)
 		}
@@ -143,8 +143,8 @@ func move(ctx context.Context, c *cli.Context, src *pgsource.Source, to *destina
 }
 
 // compare validates an open target and puts the result into the report.
-func compare(ctx context.Context, level validate.Level, contents *stream.Contents, target *pgsource.Source, rep *Report) error {
-	res, err := validate.Run(ctx, contents, target, validate.Options{Level: level, Jobs: rep.jobs, NoSchema: rep.noSchema,
+func compare(ctx context.Context, level validate.Level, contents *stream.Contents, target *pgsource.Source, early *validate.Early, rep *Report) error {
+	res, err := validate.Run(ctx, contents, target, validate.Options{Level: level, Jobs: rep.jobs, NoSchema: rep.noSchema, Early: early,
 		NoOwner: rep.noOwner || contents.Header.Source.NoOwner, NoACL: rep.noACL || contents.Header.Source.NoACL, Observe: rep.observe})
 	if err != nil {
 		return err

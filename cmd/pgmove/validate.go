@@ -45,7 +45,7 @@ func runValidate(ctx context.Context, c *cli.Context, rep *Report) error {
 		return err
 	}
 	defer target.Close()
-	return compare(ctx, level, contents, target, rep)
+	return compare(ctx, level, contents, target, nil, rep)
 }
 
 // expected finds what the target is compared with.

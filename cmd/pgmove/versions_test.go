@@ -23,6 +23,7 @@ func TestAcrossVersions(t *testing.T) {
 		}
 		tried++
 		t.Run(fmt.Sprintf("%d to %d", from, to), func(t *testing.T) {
+			inStages(t, 1)
 			locks := map[string]string{"max_locks_per_transaction": "256"}
 			a := testbed.OwnPostgres(t, testbed.PostgresOptions{Major: from, Settings: locks})
 			b := testbed.OwnPostgres(t, testbed.PostgresOptions{Major: to, Settings: locks})

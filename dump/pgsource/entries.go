@@ -24,6 +24,7 @@ const (
 // Entries takes the snapshot and returns what it holds. When pg_dump has to wait
 // too long for a lock, snapshot and dump start over: nothing was copied yet.
 func (s *Source) Entries(ctx context.Context) (stream.Header, []stream.Entry, error) {
+	s.endLoaded()
 	h := stream.Header{Engine: "postgresql"}
 	for attempt := 1; ; attempt++ {
 		err := s.snapshotAndSchema(ctx)

@@ -92,6 +92,8 @@ type Source struct {
 	schema   []stream.SchemaItem
 	warnMu   sync.Mutex
 	warnings []stream.Text
+	earlyMu  sync.Mutex
+	early    []*pgsession.Session // of LoadedTo, none of them in use
 	hold     context.CancelFunc
 	held     sync.WaitGroup
 }
@@ -256,6 +258,7 @@ func (s *Source) snapshotLost(err error) error {
 
 // Close closes all sessions, whatever their state.
 func (s *Source) Close() {
+	s.endLoaded()
 	if s.hold != nil {
 		s.hold()
 		s.held.Wait()

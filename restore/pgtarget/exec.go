@@ -72,7 +72,7 @@ func needsPath(code string) bool {
 }
 
 func (t *Target) skip(ctx context.Context, s *pgsession.Session, e *stream.Entry) error {
-	return s.Do(ctx, t.take([]string{fmt.Sprintf("(%d, %d, NULL::bigint, NULL::text)", e.ID, entryPart)}))
+	return s.Do(ctx, t.take([]string{fmt.Sprintf("(%d, %d, NULL::bigint, NULL::text)", e.ID, partOf(e))}))
 }
 
 // apply runs entries in a transaction, under a search_path if one is given.
@@ -85,7 +85,7 @@ func (t *Target) apply(ctx context.Context, s *pgsession.Session, entries []*str
 	space, am := stream.Text(""), stream.Text("")
 	values := make([]string, 0, len(entries))
 	for _, e := range entries {
-		values = append(values, fmt.Sprintf("(%d, %d, NULL::bigint, NULL::text)", e.ID, entryPart))
+		values = append(values, fmt.Sprintf("(%d, %d, NULL::bigint, NULL::text)", e.ID, partOf(e)))
 		if t.opts.NoACL && (e.Desc == "ACL" || e.Desc == "DEFAULT ACL") {
 			continue
 		}

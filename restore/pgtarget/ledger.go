@@ -43,8 +43,18 @@ COMMIT`)
 	return nil
 }
 
-// entryPart is the ledger's part number of entries; chunks count from 0.
-const entryPart = -1
+// The ledger's part numbers of entries; chunks count from 0.
+const (
+	entryPart = -1
+	earlyPart = -2 // the first stage of one that is applied in two
+)
+
+func partOf(e *stream.Entry) int {
+	if e.Early {
+		return earlyPart
+	}
+	return entryPart
+}
 
 // take returns the statement that writes ledger rows, each "(id, part, rows,
 // digest)". Where another process has taken the run over it divides by zero, and
