@@ -87,6 +87,9 @@ func run(ctx context.Context, snap Snapshot, w *stream.Writer, o Options) (*stre
 	if h, err = w.Begin(ctx, h, entries, plan); err != nil {
 		return nil, err
 	}
+	if w.Live() {
+		entries = onlyData(entries) // there is no index to make, and thousands of objects take room
+	}
 	o.Observe.Send(stream.Event{Kind: stream.EventPhase, Side: "dump", Text: "data"})
 	if err := copyAll(ctx, snap, w, entries, plan, o); err != nil {
 		return nil, err
@@ -110,6 +113,16 @@ func run(ctx context.Context, snap Snapshot, w *stream.Writer, o Options) (*stre
 		}
 	}
 	return c, w.Seal(ctx, index, c)
+}
+
+func onlyData(entries []stream.Entry) []stream.Entry {
+	var data []stream.Entry
+	for i := range entries {
+		if entries[i].Table != nil {
+			data = append(data, entries[i])
+		}
+	}
+	return data
 }
 
 // split makes the plan: the chunks of all data entries, largest first, so that

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // MACKey is a secret that both sides share: with it every object under pgmove/ bears an
@@ -51,20 +52,25 @@ func wrap(key, run string, mac MACKey, v any) ([]byte, error) {
 		c := mac.code(key, run, sum)
 		code = &c
 	}
-	return envelope(FormatVersion, run, sum, code, body), nil
+	head := envelope(FormatVersion, run, sum, code)
+	return slices.Concat(head, body, []byte(envelopeEnd)), nil
 }
 
-func envelope(format int, run string, sum Hash, code *Hash, body []byte) []byte {
+// What comes before the body, and what after it.
+const (
+	envelopeBody = `"body":`
+	envelopeEnd  = "}\n"
+)
+
+// envelope returns all that comes before the body.
+func envelope(format int, run string, sum Hash, code *Hash) []byte {
 	var b bytes.Buffer
-	b.Grow(len(body) + 300)
 	id, _ := json.Marshal(run) // a string can't fail
 	fmt.Fprintf(&b, `{"format":%d,"run":%s,"sha256":"%s",`, format, id, hex.EncodeToString(sum[:]))
 	if code != nil {
 		fmt.Fprintf(&b, `"mac":"%s",`, hex.EncodeToString(code[:]))
 	}
-	b.WriteString(`"body":`)
-	b.Write(body)
-	b.WriteString("}\n")
+	b.WriteString(envelopeBody)
 	return b.Bytes()
 }
 
@@ -81,22 +87,25 @@ var (
 // body was parsed by then but its end found.
 func unwrap(key string, b []byte, mac MACKey) (run string, body []byte, err error) {
 	var e struct {
-		Format int             `json:"format"`
-		Run    string          `json:"run"`
-		SHA256 Hash            `json:"sha256"`
-		MAC    *Hash           `json:"mac"`
-		Body   json.RawMessage `json:"body"`
+		Format int    `json:"format"`
+		Run    string `json:"run"`
+		SHA256 Hash   `json:"sha256"`
+		MAC    *Hash  `json:"mac"`
 	}
-	if err := json.Unmarshal(b, &e); err != nil {
+	// Within a string its quotes would be escaped: where these bytes first stand the body begins. It may be large, and is not
+	// copied.
+	head, body, found := bytes.Cut(b, []byte(envelopeBody))
+	body, ended := bytes.CutSuffix(body, []byte(envelopeEnd))
+	if !found || !ended || json.Unmarshal(slices.Concat(head, []byte(envelopeBody+"0}")), &e) != nil {
 		return "", nil, errNotEnvelope
 	}
 	if e.Format != FormatVersion {
 		return "", nil, fmt.Errorf("its format is version %d, this pgmove reads %d", e.Format, FormatVersion)
 	}
-	if !bytes.Equal(b, envelope(e.Format, e.Run, e.SHA256, e.MAC, e.Body)) {
+	if !bytes.Equal(b[:len(b)-len(body)-len(envelopeEnd)], envelope(e.Format, e.Run, e.SHA256, e.MAC)) {
 		return "", nil, errSpelling
 	}
-	if sha256.Sum256(e.Body) != e.SHA256 {
+	if sha256.Sum256(body) != e.SHA256 {
 		return "", nil, errBodyHash
 	}
 	if len(mac) > 0 {
@@ -107,5 +116,5 @@ func unwrap(key string, b []byte, mac MACKey) (run string, body []byte, err erro
 			return "", nil, errMAC
 		}
 	}
-	return e.Run, e.Body, nil
+	return e.Run, body, nil
 }

@@ -208,6 +208,12 @@ func (r *Reader) Entries(ctx context.Context) ([]Entry, error) {
 	if err := decode(b, &entries); err != nil {
 		return nil, r.broken(keyEntries, err)
 	}
+	if r.header.Live {
+		// Of a direct run's store we are the only reader, and it keeps this one in memory.
+		if err := r.store.Delete(ctx, keyEntries); err != nil {
+			return nil, err
+		}
+	}
 	if r.entries, err = checkEntries(entries); err != nil {
 		return nil, r.broken(keyEntries, err)
 	}

@@ -157,7 +157,7 @@ func openSource(ctx context.Context, c *cli.Context, conn *pgsession.Conn, kept 
 		return nil, err
 	}
 	opts := pgsource.Options{Jobs: c.Int("jobs"), BinDir: c.String("pg-bin"), NoOwner: c.Bool("no-owner"), NoACL: c.Bool("no-acl"),
-		Selection: stream.Selection{Schemas: c.StringSlice("schema"), Tables: c.StringSlice("table")}, Format: format, Patience: patience, Observe: o}
+		Selection: stream.Selection{Schemas: c.StringSlice("schema"), Tables: c.StringSlice("table")}, Format: format, NoIndex: !kept, Patience: patience, Observe: o}
 	if !kept && !c.IsSet("split-size") {
 		opts.Share = c.Int("jobs")
 	}
@@ -174,7 +174,7 @@ func openSource(ctx context.Context, c *cli.Context, conn *pgsession.Conn, kept 
 // openCompared opens a target for reading, the way the contents were read.
 func openCompared(ctx context.Context, c *cli.Context, conn *pgsession.Conn, src stream.Source, noSchema bool, o stream.Observer) (*pgsource.Source, error) {
 	opts := pgsource.Options{Jobs: c.Int("jobs"), BinDir: c.String("pg-bin"), Encoding: src.Encoding,
-		NoSchema: noSchema, Selection: src.Selection, Patience: patience, Observe: o, Side: "validate"}
+		NoSchema: noSchema, NoIndex: true, Selection: src.Selection, Patience: patience, Observe: o, Side: "validate"}
 	if size := c.String("split-size"); size != "" {
 		n, err := byteSize("split-size", size)
 		if err != nil {

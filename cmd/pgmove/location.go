@@ -79,14 +79,23 @@ func parseLocation(name, s string) (location, error) {
 // drivers and the runtime.
 const uploadShare = 2
 
-// openBare opens the store of a location without its encryption; create makes a folder that isn't there.
-func (l location) openBare(ctx context.Context, c *cli.Context, create bool) (stream.Store, error) {
+// memoryLimit reads --memory, in bytes, and has the runtime keep to it.
+func memoryLimit(c *cli.Context) (int64, error) {
 	memory, err := byteSize("memory", c.String("memory"))
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	// The runtime's own limit leaves out the program's code, and is passed by a little before it is kept.
 	debug.SetMemoryLimit(memory / 5 * 4)
+	return memory, nil
+}
+
+// openBare opens the store of a location without its encryption; create makes a folder that isn't there.
+func (l location) openBare(ctx context.Context, c *cli.Context, create bool) (stream.Store, error) {
+	memory, err := memoryLimit(c)
+	if err != nil {
+		return nil, err
+	}
 	if !l.s3 {
 		return filestore.Open(l.dir, create)
 	}

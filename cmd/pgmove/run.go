@@ -84,6 +84,9 @@ func openVia(ctx context.Context, c *cli.Context, o stream.Observer) (*way, erro
 				return nil, stream.Fail(stream.Usage, "--%s is for an archive: --via names its location", f)
 			}
 		}
+		if _, err := memoryLimit(c); err != nil {
+			return nil, err
+		}
 		return &way{following: pipestore.New(), live: true}, nil
 	}
 	if _, err := compression(c); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -54,7 +55,12 @@ func (s *Source) Entries(ctx context.Context) (stream.Header, []stream.Entry, er
 	s.facts.Warnings = append([]stream.Text(nil), s.warnings...)
 	s.warnMu.Unlock()
 	h.Source = s.facts
-	return h, s.entries, nil
+	entries := s.entries
+	s.entries = nil // who asked for them knows how long they are needed
+	if s.opts.NoIndex {
+		s.toc = nil
+	}
+	return h, entries, nil
 }
 
 func (s *Source) snapshotAndSchema(ctx context.Context) error {
@@ -118,7 +124,7 @@ func (s *Source) whole() bool { return len(s.opts.Selection.Schemas)+len(s.opts.
 
 // convert turns the table of contents into entries.
 func (s *Source) convert() {
-	s.entries = pgarchive.Entries(s.toc)
+	s.entries = pgarchive.Entries(s.toc, len(s.rels)+1)
 	for i := range s.entries {
 		e := &s.entries[i]
 		if r := s.rels[e.CatalogID[1]]; r != nil && e.CatalogID[0] == classRelation && e.Relkind == 0 {
@@ -204,9 +210,7 @@ func (s *Source) addData() error {
 			break
 		}
 	}
-	all := make([]stream.Entry, 0, len(s.entries)+len(data)+len(seqs))
-	all = append(append(append(append(all, s.entries[:at]...), seqs...), data...), s.entries[at:]...)
-	s.entries = all
+	s.entries = slices.Insert(s.entries, at, append(seqs, data...)...)
 	return nil
 }
 

@@ -53,6 +53,7 @@ func (s *Source) Index(entries []stream.Entry, _ []stream.Chunk, records []strea
 	if err := toc.Write(&b); err != nil {
 		return nil, fmt.Errorf("toc.dat: %w", err)
 	}
+	s.toc = nil // it is made once
 	return append(out, stream.NamedObject{Key: "toc.dat", Data: b.Bytes()}), nil
 }
 

@@ -54,6 +54,8 @@ type Options struct {
 	NoOwner, NoACL bool
 	// NoSchema leaves pg_dump out: no schema entries, only what rows need.
 	NoSchema bool
+	// NoIndex says that nobody will ask for the Index: what it needs is not kept.
+	NoIndex bool
 	// Patience is how long an unreachable server is tried again.
 	Patience time.Duration
 	// Observe gets warnings.

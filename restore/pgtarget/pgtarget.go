@@ -81,7 +81,7 @@ func (t *Target) session(ctx context.Context, encoding string) (*pgsession.Sessi
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Do(ctx, tuning(s.VersionNum, max(t.opts.Sessions/2, 1))); err != nil {
+	if err := s.Do(ctx, tuning(max(t.opts.Sessions/2, 1))); err != nil {
 		s.End()
 		return nil, pgsession.Explain(err, t.conn.Name())
 	}
@@ -92,16 +92,11 @@ func (t *Target) session(ctx context.Context, encoding string) (*pgsession.Sessi
 //
 // A crash of the target before the end may take the last transactions with it; the run's last one is made durable. Index
 // builds share half of what the server was told to keep in shared_buffers, as nothing else tells how much memory
-// there is; none gets less than the server's own setting. A statement that runs once is not worth compiling: JIT made validating a foreign
-// key slower.
-func tuning(version, builders int) string {
-	sql := `SET synchronous_commit = off;
+// there is; none gets less than the server's own setting.
+func tuning(builders int) string {
+	return `SET synchronous_commit = off;
 SELECT pg_catalog.set_config('maintenance_work_mem', least(greatest(m.setting::bigint, b.setting::bigint * 8 / 2 / ` + strconv.Itoa(builders) + `), 2097151)::text, false)
 FROM pg_catalog.pg_settings m, pg_catalog.pg_settings b WHERE m.name = 'maintenance_work_mem' AND b.name = 'shared_buffers'`
-	if version >= 110000 {
-		sql += "; SET jit = off"
-	}
-	return sql
 }
 
 // warn reports a warning once.
@@ -142,6 +137,9 @@ func (t *Target) with(ctx context.Context, f func(*pgsession.Session) error) err
 	}
 	return err
 }
+
+// Loaded lets go of what was needed to load.
+func (t *Target) Loaded() { t.byID = nil }
 
 // Close closes all sessions.
 func (t *Target) Close() {

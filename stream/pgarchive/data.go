@@ -108,7 +108,7 @@ func (a *archive) gates() error {
 
 // entries sorts out the entries: what creates objects, what sets sequences, what holds rows.
 func (a *archive) entries(ctx context.Context) error {
-	all := Entries(a.toc)
+	all := Entries(a.toc, 0)
 	extensions := false
 	for i := range all {
 		switch e := &all[i]; e.Desc {

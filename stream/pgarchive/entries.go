@@ -8,11 +8,11 @@ import (
 )
 
 // Entries returns the entries of a table of contents, in its order, without those that only set
-// up pg_restore's own session or create the database.
+// up pg_restore's own session or create the database. The slice has room for so many more.
 //
 // All of them come as entries of pre-data or post-data: who knows how the rows and the sequences
 // of the archive are kept moves those entries to the sections data and sequences.
-func Entries(t *pgtoc.TOC) []stream.Entry {
+func Entries(t *pgtoc.TOC, more int) []stream.Entry {
 	sections := t.Sections()
 	tables := map[stream.DumpID]bool{}
 	for i := range t.Entries {
@@ -21,7 +21,7 @@ func Entries(t *pgtoc.TOC) []stream.Entry {
 		}
 	}
 	byID := t.Index()
-	out := make([]stream.Entry, 0, len(t.Entries))
+	out := make([]stream.Entry, 0, len(t.Entries)+more)
 	for i := range t.Entries {
 		te := &t.Entries[i]
 		switch te.Desc {

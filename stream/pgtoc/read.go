@@ -72,6 +72,7 @@ type decoder struct {
 	field   string
 	strings int // bytes of all strings so far
 	deps    int
+	shared  map[string]string
 	scratch [256]byte
 	err     error
 }
@@ -147,6 +148,24 @@ func (d *decoder) bool(field string) bool {
 	return n == 1
 }
 
+// maxShared is the length, in bytes, up to which equal strings share their memory: names of schemas, roles and kinds of
+// objects come with every entry.
+const maxShared = 32
+
+func (d *decoder) share(b []byte) string {
+	if s, ok := d.shared[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	if d.shared == nil {
+		d.shared = map[string]string{}
+	}
+	if len(d.shared) < 1000 {
+		d.shared[s] = s
+	}
+	return s
+}
+
 // str reads a string; ok is false for NULL. It takes memory as the bytes come, never on
 // the word of the length alone.
 func (d *decoder) str(field string) (s string, ok bool) {
@@ -162,9 +181,12 @@ func (d *decoder) str(field string) (s string, ok bool) {
 		d.fail("more than %d bytes of strings", maxStrings)
 		return "", false
 	}
-	if n <= len(d.scratch) {
+	switch {
+	case n <= maxShared:
+		s = d.share(d.bytes(n))
+	case n <= len(d.scratch):
 		s = string(d.bytes(n))
-	} else {
+	default:
 		var b strings.Builder
 		if _, err := io.CopyN(&b, d.r, int64(n)); err != nil {
 			d.failRead(err)
