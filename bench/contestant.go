@@ -92,6 +92,7 @@ func pgmoveWays(p program) []*contestant {
 	}
 	return []*contestant{
 		way("direct", "direct, no validation", func(*arena) []string { return []string{"--validate", "none"} }),
+		way("bare", "direct, no validation, no ANALYZE", func(*arena) []string { return []string{"--validate", "none", "--no-analyze"} }),
 		way("validated", "direct, validated", func(*arena) []string { return nil }),
 		way("directory", "via a directory, validated", func(a *arena) []string { return []string{"--via", filepath.Join(a.dir, "archive")} }),
 		way("s3", "via S3, validated", func(a *arena) []string { return []string{"--via", a.s3, "--s3-path-style"} }),
