@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -92,11 +91,13 @@ func (t *Target) session(ctx context.Context, encoding string) (*pgsession.Sessi
 //
 // A crash of the target before the end may take the last transactions with it; the run's last one is made durable. Index
 // builds share half of what the server was told to keep in shared_buffers, as nothing else tells how much memory
-// there is; none gets less than the server's own setting.
+// there is; none gets less than the server's own setting. They share the parallel workers too, one for each at least.
 func tuning(builders int) string {
-	return `SET synchronous_commit = off;
-SELECT pg_catalog.set_config('maintenance_work_mem', least(greatest(m.setting::bigint, b.setting::bigint * 8 / 2 / ` + strconv.Itoa(builders) + `), 2097151)::text, false)
-FROM pg_catalog.pg_settings m, pg_catalog.pg_settings b WHERE m.name = 'maintenance_work_mem' AND b.name = 'shared_buffers'`
+	return fmt.Sprintf(`SET synchronous_commit = off;
+SELECT pg_catalog.set_config('maintenance_work_mem', least(greatest(m.setting::bigint, b.setting::bigint * 8 / 2 / %[1]d), 2097151)::text, false)
+FROM pg_catalog.pg_settings m, pg_catalog.pg_settings b WHERE m.name = 'maintenance_work_mem' AND b.name = 'shared_buffers';
+SELECT pg_catalog.set_config('max_parallel_maintenance_workers', least(m.setting::int, greatest(w.setting::int / %[1]d, 1))::text, false)
+FROM pg_catalog.pg_settings m, pg_catalog.pg_settings w WHERE m.name = 'max_parallel_maintenance_workers' AND w.name = 'max_parallel_workers'`, builders)
 }
 
 // warn reports a warning once.
