@@ -48,7 +48,12 @@ type Options struct {
 	// Run is the run's UUID.
 	Run string
 	// Tool is pgmove's version.
-	Tool    string
+	Tool string
+	// Prior, where it isn't nil, is what an earlier dump left, to go on from. The run keeps its UUID
+	// where it provably reads the same snapshot; else Run is the UUID.
+	Prior *stream.Prior
+	// Begun, where it isn't nil, is called once the archive's header, entries and plan are those of this run.
+	Begun   func()
 	Observe stream.Observer
 }
 
@@ -56,7 +61,12 @@ type Options struct {
 // snapshot held. The snapshot is released as soon as every chunk is durable. A reader that
 // follows the archive elsewhere is told when it fails.
 func Run(ctx context.Context, snap Snapshot, w *stream.Writer, o Options) (*stream.Contents, error) {
-	claimed, err := w.Claim(ctx, o.Run)
+	claim := o.Run
+	if o.Prior != nil {
+		claim = o.Prior.Header.Run
+		w.Resume(o.Prior)
+	}
+	claimed, err := w.Claim(ctx, claim)
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +85,15 @@ func run(ctx context.Context, snap Snapshot, w *stream.Writer, o Options) (*stre
 		return nil, err
 	}
 	h.Run, h.Tool, h.Created = o.Run, o.Tool, time.Now().UTC().Truncate(time.Second)
-	plan, err := split(ctx, snap, w, entries)
-	if err != nil {
+	var plan []stream.Chunk
+	var kept []stream.Record
+	same := false
+	if o.Prior != nil {
+		if kept, same, err = resume(ctx, snap, &h, entries, o); err != nil {
+			return nil, err
+		}
+		plan = o.Prior.Plan
+	} else if plan, err = split(ctx, snap, w, entries); err != nil {
 		return nil, err
 	}
 	var bytes int64
@@ -84,14 +101,25 @@ func run(ctx context.Context, snap Snapshot, w *stream.Writer, o Options) (*stre
 		bytes += c.Bytes
 	}
 	o.Observe.Send(stream.Event{Kind: stream.EventPlan, Side: "dump", Count: len(plan), Bytes: bytes})
-	if h, err = w.Begin(ctx, h, entries, plan); err != nil {
+	if same && !w.Live() {
+		h, err = w.GoOn()
+	} else {
+		h, err = w.Begin(ctx, h, entries, plan)
+	}
+	if err != nil {
 		return nil, err
+	}
+	if err := w.Keep(ctx, kept, same); err != nil {
+		return nil, err
+	}
+	if o.Begun != nil {
+		o.Begun()
 	}
 	if w.Live() {
 		entries = onlyData(entries) // there is no index to make, and thousands of objects take room
 	}
 	o.Observe.Send(stream.Event{Kind: stream.EventPhase, Side: "dump", Text: "data"})
-	if err := copyAll(ctx, snap, w, entries, plan, o); err != nil {
+	if err := copyAll(ctx, snap, w, entries, without(plan, kept), o); err != nil {
 		return nil, err
 	}
 	if err := snap.Release(ctx); err != nil {

@@ -15,12 +15,17 @@ import (
 
 // load loads all chunks and applies post-data as tables become complete.
 func (r *run) load(ctx context.Context) error {
+	s := newScheduler(r.family, r.postData())
 	for i := range r.entries {
-		if e := &r.entries[i]; e.Table != nil && r.chunks[e.ID] == 0 {
+		e := &r.entries[i]
+		if e.Table == nil || r.chunks[e.ID] > 0 {
+			continue
+		}
+		if _, planned := r.chunks[e.ID]; !planned {
 			return stream.Fail(stream.Integrity, "the plan has no chunk of %s", e.Name())
 		}
+		s.loaded(e.ID) // all of it before
 	}
-	s := newScheduler(r.family, r.postData())
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.inOrder(ctx, r.pick(stream.Sequences, stream.MainPass)) })
 	l := &loading{run: r, sched: s, left: maps.Clone(r.chunks), change: make(chan struct{})}

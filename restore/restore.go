@@ -23,8 +23,9 @@ import (
 // apart, are called from several goroutines.
 type Target interface {
 	// Prepare checks that the target can take the entries, before anything is
-	// changed there, and then makes the ledger and holds it against other runs.
-	Prepare(ctx context.Context, h *stream.Header, entries []stream.Entry) error
+	// changed there, and then makes the ledger and holds it against other runs; or it takes over the
+	// ledger that an earlier process left, where it is a Resumer and was told to. The plan is kept there.
+	Prepare(ctx context.Context, h *stream.Header, entries []stream.Entry, plan []stream.Chunk) error
 	// Exec applies entries, in order, and writes their ledger rows, in one transaction.
 	Exec(ctx context.Context, entries []*stream.Entry) error
 	// CopyFrom loads a chunk and writes its ledger row, in one transaction; it
@@ -34,6 +35,12 @@ type Target interface {
 	Analyze(ctx context.Context, tables []*stream.Entry) error
 	// Finish drops the ledger, after everything was verified.
 	Finish(ctx context.Context) error
+}
+
+// Resumer is the ability of a Target to go on where an earlier process of the run stopped.
+type Resumer interface {
+	// Taken returns what the target has taken already, after Prepare.
+	Taken() stream.Taken
 }
 
 // later is an error of a chunk that may load once other tables are there: a
@@ -76,10 +83,13 @@ func Run(ctx context.Context, r *stream.Reader, t Target, o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := t.Prepare(ctx, h, entries); err != nil {
+	if err := t.Prepare(ctx, h, entries, plan); err != nil {
 		return err
 	}
 	rs.index(entries, plan)
+	if err := rs.resume(plan); err != nil {
+		return err
+	}
 	var bytes int64
 	for _, c := range plan {
 		bytes += c.Bytes
@@ -127,6 +137,7 @@ type run struct {
 	chunks  map[stream.DumpID]int // chunks of each data entry
 	formats map[stream.DumpID]string
 	family  *family
+	taken   stream.Taken
 
 	mu     sync.Mutex
 	failed []error
@@ -152,12 +163,12 @@ func (r *run) phase(name string) {
 	r.Observe.Send(stream.Event{Kind: stream.EventPhase, Side: "restore", Text: name})
 }
 
-// pick returns the entries of a section (0 for all) and pass, in archive order.
+// pick returns the entries of a section (0 for all) and pass that are still to apply, in archive order.
 func (r *run) pick(s stream.Section, p stream.Pass) []*stream.Entry {
 	var out []*stream.Entry
 	for i := range r.entries {
 		e := &r.entries[i]
-		if (s == 0 || e.Section == s) && e.Pass == p && e.Table == nil {
+		if (s == 0 || e.Section == s) && e.Pass == p && e.Table == nil && !r.taken.Entries[e.ID] {
 			out = append(out, e)
 		}
 	}

@@ -34,7 +34,7 @@ func (f *fake) note(format string, args ...any) {
 	f.log = append(f.log, fmt.Sprintf(format, args...))
 }
 
-func (f *fake) Prepare(context.Context, *stream.Header, []stream.Entry) error {
+func (f *fake) Prepare(context.Context, *stream.Header, []stream.Entry, []stream.Chunk) error {
 	f.note("prepare")
 	return nil
 }

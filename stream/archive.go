@@ -41,6 +41,8 @@ type Header struct {
 	Live        bool        `json:"live,omitempty"`
 	Compression Compression `json:"compression"`
 	Source      Source      `json:"source"`
+	// Resumes are the runs that this one goes on from under a snapshot of its own, oldest first.
+	Resumes []Resumed `json:"resumes,omitempty"`
 }
 
 // Source tells about the server and the database that the snapshot is of.
@@ -50,7 +52,13 @@ type Source struct {
 	Database   Text   `json:"database"`
 	SystemID   string `json:"system_id,omitempty"` // the cluster's identifier, where the role may read it
 	Snapshot   string `json:"snapshot"`
-	Encoding   string `json:"encoding"` // of the database, of every Text and of the rows
+	// View lists the transactions that the snapshot sees, as the server prints it, and Instance tells one life of the server
+	// from the next, "" where that can't be known; see SameSnapshot.
+	View     string `json:"view,omitempty"`
+	Instance string `json:"instance,omitempty"`
+	// Held says that another process held the snapshot (pgmove snapshot --hold).
+	Held     bool   `json:"held,omitempty"`
+	Encoding string `json:"encoding"` // of the database, of every Text and of the rows
 	// SearchPath is the source role's own, for objects that cannot do without.
 	SearchPath Text `json:"search_path,omitempty"`
 	// Session lists the settings that were pinned while rows were read.

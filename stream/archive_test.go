@@ -224,17 +224,17 @@ func TestNextWaits(t *testing.T) {
 func TestEmpty(t *testing.T) {
 	dir := t.TempDir()
 	store := openDir(t, dir, true)
-	if err := stream.Empty(t.Context(), store, dir); err != nil {
+	if err := stream.Empty(t.Context(), store, dir, false); err != nil {
 		t.Error(err)
 	}
 	writeSample(t, store, stream.None, "run-1")
-	if err := stream.Empty(t.Context(), store, dir); stream.KindOf(err) != stream.Preflight || !strings.Contains(err.Error(), "holds an archive") {
+	if err := stream.Empty(t.Context(), store, dir, false); stream.KindOf(err) != stream.Preflight || !strings.Contains(err.Error(), "holds an archive") {
 		t.Errorf("over an archive: %v", err)
 	}
 	if err := store.Delete(t.Context(), "pgmove/manifest.json"); err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.Empty(t.Context(), store, dir); stream.KindOf(err) != stream.Preflight || !strings.Contains(err.Error(), "never finished") {
+	if err := stream.Empty(t.Context(), store, dir, false); stream.KindOf(err) != stream.Preflight || !strings.Contains(err.Error(), "never finished") {
 		t.Errorf("over half an archive: %v", err)
 	}
 }

@@ -16,9 +16,12 @@ type Event struct {
 	Rows, Bytes int64
 	Count       int
 	Took        time.Duration
-	// Text is a warning's or a phase's text.
+	// Text is a warning's or a phase's text, or TakenBefore.
 	Text string
 }
+
+// TakenBefore is the text of an EventChunk whose chunk was finished by an earlier process of the run.
+const TakenBefore = "taken before"
 
 // EventKind says what happened.
 type EventKind uint8

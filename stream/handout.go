@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 )
 
 func (r *Reader) finishIfDone() {
@@ -135,4 +136,37 @@ func (r *Reader) giveBack(c Chunk) {
 	defer r.mu.Unlock()
 	r.queue = append(r.queue, c)
 	r.stir()
+}
+
+// errSkipped is the cause where a chunk was taken from another archive.
+var errSkipped = errors.New("the target has taken other rows for it")
+
+// Skip finishes chunks that the target took before, given with their digests. It comes after Plan and before
+// Next. The chunks' objects are not read.
+func (r *Reader) Skip(taken []Record) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	keys := make(map[string]bool, len(taken))
+	for _, t := range taken {
+		keys[t.Key] = true
+		switch {
+		case r.foreign != nil:
+			r.used[t.Key] = t
+		case r.manifest != nil:
+			if rec := r.records[t.Key]; rec == nil || rec.Digest != t.Digest {
+				return r.broken(t.Key, errSkipped)
+			}
+		case !r.header.Live:
+			r.out[recordKey(t.ID)] = true
+			r.handed++
+			r.skipped[t.Key] = t.Digest
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	r.queue = slices.DeleteFunc(r.queue, func(c Chunk) bool { return keys[c.Key] })
+	r.left -= len(keys)
+	r.finishIfDone()
+	return nil
 }

@@ -3,9 +3,11 @@ package stream
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 )
@@ -29,6 +31,8 @@ const beatListed = 10_000
 type Beat struct {
 	// N counts the heartbeats of a run.
 	N int64 `json:"n"`
+	// Writer tells the processes of one run from each other.
+	Writer string `json:"writer,omitempty"`
 	// State is beatRunning, beatSealed or beatFailed.
 	State string `json:"state"`
 	// Reason is why the dump failed.
@@ -68,8 +72,11 @@ func (w *Writer) Claim(ctx context.Context, run string) (context.Context, error)
 		return ctx, nil
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	h := &heartbeat{store: w.store, run: run, mac: w.mac, cancel: cancel, next: Beat{State: beatRunning},
+	h := &heartbeat{store: w.store, run: run, mac: w.mac, cancel: cancel, next: Beat{State: beatRunning, Writer: rand.Text()},
 		changed: make(chan struct{}, 1), stop: make(chan struct{}), over: make(chan struct{})}
+	if w.prior != nil {
+		h.next.N, h.done = w.prior.Beats, slices.Clone(w.prior.Done)
+	}
 	if err := h.write(ctx); err != nil {
 		cancel(err)
 		return ctx, err
@@ -177,12 +184,30 @@ func (h *heartbeat) check(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", keyHeartbeat, err)
 	}
-	run, _, err := unwrap(keyHeartbeat, b, h.mac)
-	if err != nil || run != h.run {
+	run, body, err := unwrap(keyHeartbeat, b, h.mac)
+	var beat Beat
+	if err == nil {
+		err = decode(body, &beat)
+	}
+	if err != nil || run != h.run || beat.Writer != h.next.Writer {
 		return Fail(Busy, "another dump writes its archive to the same place").
 			WithHint("give every dump a place of its own, delete what is there, and dump again")
 	}
 	return nil
+}
+
+// rename has the heartbeat be another run's, of which no chunk is complete yet.
+func (h *heartbeat) rename(ctx context.Context, run string) error {
+	if h == nil || h.run == run {
+		return nil
+	}
+	h.mu.Lock()
+	h.run = run
+	h.listMu.Lock()
+	h.done = nil
+	h.listMu.Unlock()
+	h.mu.Unlock()
+	return h.write(ctx)
 }
 
 // end stops the heartbeat and writes the last one.

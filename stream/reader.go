@@ -32,22 +32,23 @@ type Reader struct {
 
 	records map[string]*Record // a sealed archive's, by chunk key
 
-	mu     sync.Mutex
-	seen   map[string]Object // a followed archive's metadata, as it was read
-	used   map[string]Record // a followed archive's records, by chunk key
-	plan   map[string]Chunk  // by the key whose appearance makes the chunk readable
-	out    map[string]bool   // keys of plan that were handed out
-	queue  []Chunk           // chunks to hand out: a complete archive's, and those given back
-	left   int               // chunks not yet finished
-	done   chan struct{}
-	cursor int           // the next announcement to read
-	handed int           // chunks handed out upon their announcement
-	wake   chan struct{} // closed, and made anew, when a chunk was given back
+	mu      sync.Mutex
+	seen    map[string]Object // a followed archive's metadata, as it was read
+	used    map[string]Record // a followed archive's records, by chunk key
+	plan    map[string]Chunk  // by the key whose appearance makes the chunk readable
+	out     map[string]bool   // keys of plan that were handed out
+	queue   []Chunk           // chunks to hand out: a complete archive's, and those given back
+	left    int               // chunks not yet finished
+	done    chan struct{}
+	cursor  int               // the next announcement to read
+	handed  int               // chunks handed out upon their announcement
+	wake    chan struct{}     // closed, and made anew, when a chunk was given back
+	skipped map[string]Digest // by chunk key: what Skip was told
 }
 
 func newReader(s Store, location string) *Reader {
 	return &Reader{store: s, location: location, done: make(chan struct{}), wake: make(chan struct{}),
-		seen: map[string]Object{}, used: map[string]Record{}, out: map[string]bool{}}
+		seen: map[string]Object{}, used: map[string]Record{}, out: map[string]bool{}, skipped: map[string]Digest{}}
 }
 
 // OpenSealed opens a finished archive. What isn't one is a Failure of kind
@@ -136,12 +137,14 @@ func (r *Reader) broken(object string, err error) error {
 		Hint: "the archive is damaged or was changed after it was written: dump again"}
 }
 
+var errMissing = errors.New("it is missing")
+
 // body reads an object under pgmove/, checks it, and returns its run and body.
 func (r *Reader) body(ctx context.Context, key string, limit int64) (string, []byte, error) {
 	b, err := readObject(ctx, r.store, key, limit)
 	switch {
 	case errors.Is(err, ErrNotExist):
-		return "", nil, r.broken(key, errors.New("it is missing"))
+		return "", nil, r.broken(key, errMissing)
 	case err != nil:
 		return "", nil, fmt.Errorf("read %s: %w", key, err)
 	}
@@ -320,8 +323,13 @@ func (r *Reader) Confirm(ctx context.Context) error {
 			return r.broken(recordKey(rec.ID), errors.New("the record is not the one that the manifest has"))
 		}
 	}
-	if len(r.used) != len(r.records) {
-		return r.broken(keyManifest, fmt.Errorf("it has %d chunks, the dump that was followed %d", len(r.records), len(r.used)))
+	for key, d := range r.skipped {
+		if got := r.records[key]; got == nil || got.Digest != d {
+			return r.broken(key, errSkipped)
+		}
+	}
+	if n := len(r.used) + len(r.skipped); n != len(r.records) {
+		return r.broken(keyManifest, fmt.Errorf("it has %d chunks, the dump that was followed %d", len(r.records), n))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ type Writer struct {
 	header Header
 	mac    MACKey
 	beat   *heartbeat // nil in a live run, and before Claim
+	prior  *Prior     // nil unless it goes on
 
 	mu      sync.Mutex
 	objects []Object
@@ -56,6 +58,9 @@ func (w *Writer) ChunkKey(id DumpID) string {
 func (w *Writer) Begin(ctx context.Context, h Header, entries []Entry, plan []Chunk) (Header, error) {
 	h.Format, h.Live, h.Compression = w.header.Format, w.header.Live, w.header.Compression
 	w.header = h
+	if err := w.beat.rename(ctx, h.Run); err != nil {
+		return h, err
+	}
 	for _, o := range []struct {
 		key  string
 		body any
@@ -125,13 +130,8 @@ func (w *Writer) WriteChunk(ctx context.Context, c Chunk, fill func(io.Writer) e
 	if w.header.Live {
 		return rec, nil
 	}
-	key := recordKey(c.ID)
-	b, err := wrap(key, w.header.Run, w.mac, rec)
-	if err != nil {
+	if err := w.putRecord(ctx, &rec); err != nil {
 		return rec, err
-	}
-	if err := w.store.Put(ctx, key, bytes.NewReader(b)); err != nil {
-		return rec, fmt.Errorf("write %s: %w", key, err)
 	}
 	w.beat.chunk(c.ID)
 	return rec, nil
@@ -248,25 +248,29 @@ type NamedObject struct {
 }
 
 // Empty returns an error unless the store holds nothing: an archive is never
-// written over another.
-func Empty(ctx context.Context, s Store, location string) error {
+// written over another. With begun it may hold what a dump writes before its first chunk, in clear or encrypted.
+func Empty(ctx context.Context, s Store, location string, begun bool) error {
 	l, err := s.List(ctx, "")
 	if err != nil {
 		return err
 	}
-	if len(l) == 0 {
+	others := slices.ContainsFunc(l, func(o ObjectInfo) bool {
+		k := strings.TrimSuffix(o.Key, ".age")
+		return k != keyHeartbeat && k != keyHeader && k != keyEntries && k != keyPlan
+	})
+	if len(l) == 0 || begun && !others {
 		return nil
 	}
-	what := fmt.Sprintf("it holds %d objects", len(l))
+	what, hint := fmt.Sprintf("it holds %d objects", len(l)), "name an empty location, or delete what is there"
 	for _, o := range l {
 		if o.Key == keyManifest {
 			what = "it holds an archive"
 		} else if o.Key == keyHeader && !strings.Contains(what, "archive") {
 			what = "it holds an archive that was never finished"
+			hint = "give --resume to go on with it; else name an empty location, or delete what is there"
 		}
 	}
-	return (&Failure{Kind: Preflight, Object: location, Msg: what}).
-		WithHint("name an empty location, or delete what is there")
+	return (&Failure{Kind: Preflight, Object: location, Msg: what}).WithHint("%s", hint)
 }
 
 // Remove deletes all objects of an archive, the manifest first: what is left when that is interrupted

@@ -17,6 +17,7 @@ func newDumpCommand() *cli.Command {
 		Name:  "dump",
 		Usage: "write a database's archive, which stock pg_restore reads too",
 		Flags: join([]cli.Flag{sourceFlag(), &cli.StringFlag{Name: "to", Usage: "`LOCATION` of the archive: file:///folder or s3://bucket/prefix"},
+			resumeFlag(), snapshotFlag(),
 			jobsFlag(), reportFlag(), compressFlag(), formatFlag(), toolFlag()}, ownerFlags(), dumpFlags(), locationFlags(), sealFlags()),
 		Action: func(c *cli.Context) error { return session(c, runDump) },
 	}
@@ -39,22 +40,34 @@ func runDump(ctx context.Context, c *cli.Context, rep *Report) error {
 	if err != nil {
 		return err
 	}
-	src, err := openSource(ctx, c, from, true, rep.observe)
+	store, was, err := loc.openToWrite(ctx, c, false, mac, rep.observe)
+	if err != nil {
+		return err
+	}
+	src, err := openSource(ctx, c, from, true, was.prior, rep.observe)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	store, err := loc.openEmpty(ctx, c, false, rep.observe)
-	if err != nil {
-		return err
+	if was.sealed != nil {
+		contents := &was.sealed.Manifest().Contents
+		facts := src.Facts()
+		if err := facts.SameOrigin(&contents.Header.Source); err != nil {
+			return err
+		}
+		rep.Run = contents.Header.Run
+		stream.Observer(rep.observe).Warn("dump", "the archive was complete: nothing was dumped")
+		rep.setContents(contents)
+		return nil
 	}
 	rep.Run = newRunID()
 	w := stream.NewWriter(store, false, z)
 	w.Authenticate(mac)
-	contents, err := dump.Run(ctx, src, w, dump.Options{Jobs: c.Int("jobs"), Run: rep.Run, Tool: version, Observe: rep.observe})
+	contents, err := dump.Run(ctx, src, w, dump.Options{Jobs: c.Int("jobs"), Run: rep.Run, Tool: version, Prior: was.prior, Observe: rep.observe})
 	if err != nil {
 		return err
 	}
+	rep.Run = contents.Header.Run
 	rep.setContents(contents)
 	return nil
 }

@@ -19,6 +19,10 @@ type destination struct {
 	level    validate.Level
 	goOn     bool
 	noSchema bool // the schema is not compared
+	resume   bool
+	keep     bool          // the ledger
+	prior    *stream.Prior // what an earlier process left, where the run is to be resumed
+	occupied error         // to be resumed, and no ledger, and not empty: why it would be refused
 	target   *pgtarget.Target
 	compared *pgsource.Source // the target opened for reading; nil where nothing is validated
 	early    *validate.Early  // what is read of it while it is loaded; nil where rows are not compared
@@ -38,7 +42,8 @@ func newDestination(c *cli.Context) (*destination, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &destination{conn: conn, level: level, goOn: goOn, noSchema: c.Bool("no-schema-check")}, nil
+	return &destination{conn: conn, level: level, goOn: goOn, noSchema: c.Bool("no-schema-check"),
+		resume: c.Bool("resume"), keep: c.Bool("keep-ledger")}, nil
 }
 
 // connect connects and refuses a target that isn't empty. It may be called more than once.
@@ -49,7 +54,16 @@ func (d *destination) connect(ctx context.Context, c *cli.Context, o stream.Obse
 	if d.target, err = openTarget(ctx, c, d.conn, o); err != nil {
 		return err
 	}
-	return d.target.CheckEmpty(ctx)
+	if d.resume {
+		if d.prior, err = d.target.Left(ctx); err != nil || d.prior != nil {
+			return err
+		}
+	}
+	err = d.target.CheckEmpty(ctx)
+	if d.resume && stream.KindOf(err) == stream.Preflight {
+		d.occupied, err = err, nil
+	}
+	return err
 }
 
 // open connects, and opens what the validation will need: what would stop it is told now, before
@@ -58,7 +72,7 @@ func (d *destination) open(ctx context.Context, c *cli.Context, src stream.Sourc
 	if err := d.connect(ctx, c, o); err != nil {
 		return err
 	}
-	if d.level != validate.None {
+	if d.level != validate.None || d.occupied != nil {
 		d.compared, err = openCompared(ctx, c, d.conn, src, d.noSchema, o)
 	}
 	if err == nil && d.level == validate.Digest {
@@ -95,5 +109,21 @@ func (d *destination) finish(ctx context.Context, contents *stream.Contents, rep
 			return err
 		}
 	}
+	if d.keep {
+		return nil
+	}
 	return d.target.Finish(ctx)
+}
+
+// isThere ends a run that is to be resumed on a target that isn't empty and has no ledger: well, if the target holds
+// the contents, since then the run had ended.
+func (d *destination) isThere(ctx context.Context, contents *stream.Contents, rep *Report) error {
+	stream.Observer(rep.observe).Warn("restore", "the target has no ledger and is not empty: it is only compared")
+	rep.setContents(contents)
+	err := compare(ctx, validate.Digest, contents, d.compared, rep)
+	if stream.KindOf(err) != stream.Mismatch {
+		return err
+	}
+	return stream.Fail(stream.Preflight, "%s; it is not what is to be moved there either: %s", d.occupied, err).
+		WithHint("create an empty database for the move; pgmove never overwrites")
 }

@@ -95,6 +95,18 @@ func restoreFlags() []cli.Flag {
 	}
 }
 
+func resumeFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "resume", Usage: "go on where an earlier process of this run stopped; where nothing was begun, begin; where all is done, verify"}
+}
+
+func ledgerFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "keep-ledger", Usage: "leave the ledger (schema pgmove) on the target after success"}
+}
+
+func snapshotFlag() cli.Flag {
+	return &cli.StringFlag{Name: "snapshot", Usage: "read under the snapshot `ID` that pgmove snapshot --hold holds"}
+}
+
 func join(lists ...[]cli.Flag) []cli.Flag {
 	var all []cli.Flag
 	for _, l := range lists {
@@ -150,14 +162,21 @@ func byteSize(name, s string) (int64, error) {
 }
 
 // openSource opens a database for reading with the flags' settings; kept says that the rows stay
-// in an archive.
-func openSource(ctx context.Context, c *cli.Context, conn *pgsession.Conn, kept bool, o stream.Observer) (*pgsource.Source, error) {
+// in an archive. Where prior was read under a snapshot that was held, and still is, that is read again.
+func openSource(ctx context.Context, c *cli.Context, conn *pgsession.Conn, kept bool, prior *stream.Prior, o stream.Observer) (*pgsource.Source, error) {
 	format, err := rowFormat(c, kept)
 	if err != nil {
 		return nil, err
 	}
 	opts := pgsource.Options{Jobs: c.Int("jobs"), BinDir: c.String("pg-bin"), NoOwner: c.Bool("no-owner"), NoACL: c.Bool("no-acl"),
 		Selection: stream.Selection{Schemas: c.StringSlice("schema"), Tables: c.StringSlice("table")}, Format: format, NoIndex: !kept, Patience: patience, Observe: o}
+	if opts.Snapshot = c.String("snapshot"); opts.Snapshot != "" {
+		if err := pgsource.CheckSnapshot(opts.Snapshot); err != nil {
+			return nil, err
+		}
+	} else if prior != nil && prior.Header.Source.Held && pgsource.CheckSnapshot(prior.Header.Source.Snapshot) == nil {
+		opts.Snapshot, opts.OrNew = prior.Header.Source.Snapshot, true
+	}
 	if !kept && !c.IsSet("split-size") {
 		opts.Share = c.Int("jobs")
 	}
@@ -191,7 +210,7 @@ func openCompared(ctx context.Context, c *cli.Context, conn *pgsession.Conn, src
 }
 
 func openTarget(ctx context.Context, c *cli.Context, conn *pgsession.Conn, o stream.Observer) (*pgtarget.Target, error) {
-	return pgtarget.Open(ctx, conn, pgtarget.Options{NoOwner: c.Bool("no-owner"), NoACL: c.Bool("no-acl"),
+	return pgtarget.Open(ctx, conn, pgtarget.Options{NoOwner: c.Bool("no-owner"), NoACL: c.Bool("no-acl"), Resume: c.Bool("resume"),
 		Sessions: 2*c.Int("jobs") + 1, Patience: patience, Observe: o})
 }
 

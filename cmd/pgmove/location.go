@@ -11,6 +11,7 @@ import (
 	"filippo.io/age"
 	"github.com/urfave/cli/v2"
 
+	"github.com/pgmove/pgmove/internal/fault"
 	"github.com/pgmove/pgmove/stream"
 	"github.com/pgmove/pgmove/stream/agestore"
 	"github.com/pgmove/pgmove/stream/filestore"
@@ -110,50 +111,83 @@ func (l location) openBare(ctx context.Context, c *cli.Context, create bool) (st
 		Uploads: c.Int("jobs"), Memory: memory / uploadShare})
 }
 
-// openEmpty opens a location to write an archive there: nothing may be in it. read says that the
-// archive is read again by the same process.
-func (l location) openEmpty(ctx context.Context, c *cli.Context, read bool, o stream.Observer) (stream.Store, error) {
+// openOwn opens a location to write an archive there; the second store is the bare one, without
+// encryption. read says that the archive is read again by the same process.
+func (l location) openOwn(ctx context.Context, c *cli.Context, read bool, o stream.Observer) (s, bare stream.Store, err error) {
 	recipients, err := agestore.ParseRecipients(c.StringSlice("encrypt-to"))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	identities, err := readIdentities(c, o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	switch {
 	case len(recipients) > 0 && len(identities) == 0 && read:
-		return nil, stream.Fail(stream.Usage, "--encrypt-to: run reads the archive again").WithHint("give --identity FILE too")
+		return nil, nil, stream.Fail(stream.Usage, "--encrypt-to: run reads the archive again").WithHint("give --identity FILE too")
 	case len(identities) > 0 && len(recipients) == 0:
-		return nil, stream.Fail(stream.Usage, "--identity decrypts, and --encrypt-to, which encrypts, is missing")
+		return nil, nil, stream.Fail(stream.Usage, "--identity decrypts, and --encrypt-to, which encrypts, is missing")
 	}
 	if len(identities) > 0 {
 		if err := agestore.Match(recipients, identities); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	s, err := l.openBare(ctx, c, true)
+	bare, err = l.openBare(ctx, c, true)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := stream.Empty(ctx, s, l.text); err != nil {
-		return nil, err
+	if s = bare; len(recipients) > 0 {
+		s = agestore.New(s, recipients, identities)
+	}
+	if fault.Active() {
+		s = faulty{s}
+	}
+	return s, bare, nil
+}
+
+// found is what a location held that an archive is to be written to.
+type found struct {
+	prior  *stream.Prior  // an archive that was begun
+	sealed *stream.Reader // one that is complete
+}
+
+// openToWrite opens a location to write an archive there: nothing may be in it, unless a run is resumed. read says
+// that the archive is read again by the same process.
+func (l location) openToWrite(ctx context.Context, c *cli.Context, read bool, mac stream.MACKey, o stream.Observer) (s stream.Store, was found, err error) {
+	s, bare, err := l.openOwn(ctx, c, read, o)
+	if err != nil {
+		return nil, was, err
+	}
+	alone := false
+	if d, ok := bare.(interface{ Alone() (bool, error) }); ok {
+		if alone, err = d.Alone(); err != nil {
+			return nil, was, err
+		}
+	}
+	if c.Bool("resume") {
+		was.prior, was.sealed, err = stream.ReadPrior(ctx, s, l.text, mac, alone)
+		if err != nil || was.sealed != nil {
+			return s, was, err
+		}
+	}
+	if was.prior == nil {
+		if err := stream.Empty(ctx, bare, l.text, c.Bool("resume")); err != nil {
+			return nil, was, err
+		}
 	}
 	// Nobody else writes here: what killed runs left behind is in nobody's use.
-	if sw, ok := s.(interface {
+	if sw, ok := bare.(interface {
 		Sweep(context.Context) (int, error)
 	}); ok {
 		if _, err := sw.Sweep(ctx); err != nil {
 			if stream.KindOf(err) != stream.Denied {
-				return nil, err
+				return nil, was, err
 			}
 			o.Warn("dump", "incomplete uploads of earlier runs were not looked for: "+err.Error())
 		}
 	}
-	if len(recipients) > 0 {
-		s = agestore.New(s, recipients, identities)
-	}
-	return s, nil
+	return s, was, nil
 }
 
 // openArchived opens a location to read an archive there; soon says that it may not be there yet.

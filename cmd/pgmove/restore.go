@@ -19,7 +19,7 @@ func newRestoreCommand() *cli.Command {
 			&cli.BoolFlag{Name: "wait", Usage: "wait for a dump that goes on elsewhere or is yet to begin, and restore while it writes"},
 			&cli.DurationFlag{Name: "wait-timeout", Value: time.Hour, Usage: "how long to wait for a dump to begin; 0 for ever"},
 			&cli.DurationFlag{Name: "wait-silence", Value: time.Minute, Usage: "how long a dump may give no sign of life; it gives one every ten seconds"},
-			jobsFlag(), reportFlag(), toolFlag()}, validateFlags(), ownerFlags(), restoreFlags(), locationFlags()),
+			resumeFlag(), ledgerFlag(), jobsFlag(), reportFlag(), toolFlag()}, validateFlags(), ownerFlags(), restoreFlags(), locationFlags()),
 		Action: func(c *cli.Context) error { return session(c, runRestore) },
 	}
 }
@@ -58,6 +58,12 @@ func runRestore(ctx context.Context, c *cli.Context, rep *Report) error {
 	}
 	if err := to.open(ctx, c, h.Source, rep.observe); err != nil {
 		return err
+	}
+	if to.occupied != nil {
+		if a.foreign || a.Manifest() == nil {
+			return to.occupied // there is nothing to compare with
+		}
+		return to.isThere(ctx, &a.Manifest().Contents, rep)
 	}
 	if err := restore.Run(ctx, a.Reader, to.target, to.restoreOptions(c, rep.observe)); err != nil {
 		return err

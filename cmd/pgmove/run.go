@@ -10,6 +10,7 @@ import (
 
 	"github.com/pgmove/pgmove/dump"
 	"github.com/pgmove/pgmove/dump/pgsource"
+	"github.com/pgmove/pgmove/internal/pgsession"
 	"github.com/pgmove/pgmove/restore"
 	"github.com/pgmove/pgmove/stream"
 	"github.com/pgmove/pgmove/stream/pipestore"
@@ -24,7 +25,7 @@ func newRunCommand() *cli.Command {
 		Flags: join([]cli.Flag{sourceFlag(), targetFlag(),
 			&cli.StringFlag{Name: "via", Usage: "keep the archive at `LOCATION` (file:///folder or s3://bucket/prefix) on the way; without it rows pass through memory"},
 			&cli.BoolFlag{Name: "rm-via", Usage: "delete the archive at --via once everything has arrived and was verified"},
-			jobsFlag(), reportFlag(), compressFlag(), formatFlag(), toolFlag()}, validateFlags(), ownerFlags(), dumpFlags(), restoreFlags(), locationFlags(), sealFlags()),
+			resumeFlag(), ledgerFlag(), snapshotFlag(), jobsFlag(), reportFlag(), compressFlag(), formatFlag(), toolFlag()}, validateFlags(), ownerFlags(), dumpFlags(), restoreFlags(), locationFlags(), sealFlags()),
 		Action: func(c *cli.Context) error { return session(c, runRun) },
 	}
 }
@@ -43,23 +44,54 @@ func runRun(ctx context.Context, c *cli.Context, rep *Report) error {
 	if err != nil {
 		return err
 	}
-	src, err := openSource(ctx, c, from, !via.live, rep.observe)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
 	defer to.close()
-	if err := to.open(ctx, c, src.Facts(), rep.observe); err != nil {
-		return err
+	if to.resume {
+		if err := via.match(ctx, c, to, rep.observe); err != nil {
+			return err
+		}
 	}
-	contents, err := move(ctx, c, src, to, via, rep)
+	contents, err := fill(ctx, c, from, to, via, rep)
 	if err != nil {
 		return err
 	}
-	if err := to.finish(ctx, contents, rep); err != nil || !c.Bool("rm-via") {
+	if to.occupied != nil {
+		err = to.isThere(ctx, contents, rep)
+	} else {
+		err = to.finish(ctx, contents, rep)
+	}
+	if err != nil || !c.Bool("rm-via") {
 		return err
 	}
 	return via.remove(ctx, to.level)
+}
+
+// fill moves what is to be moved, and returns what the target holds by then, or ought to.
+func fill(ctx context.Context, c *cli.Context, from *pgsession.Conn, to *destination, via *way, rep *Report) (*stream.Contents, error) {
+	if via.was.sealed != nil {
+		return fromSealed(ctx, c, to, via.was.sealed, rep)
+	}
+	src, err := openSource(ctx, c, from, !via.live, via.was.prior, rep.observe)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	if err := to.open(ctx, c, src.Facts(), rep.observe); err != nil {
+		return nil, err
+	}
+	if to.occupied != nil {
+		return dump.Measure(ctx, src, dump.Options{Jobs: c.Int("jobs"), Tool: version, Observe: rep.observe})
+	}
+	return move(ctx, c, src, to, via, rep)
+}
+
+// fromSealed restores an archive that an earlier process of the run completed.
+func fromSealed(ctx context.Context, c *cli.Context, to *destination, r *stream.Reader, rep *Report) (*stream.Contents, error) {
+	contents := &r.Manifest().Contents
+	rep.Run = contents.Header.Run
+	if err := to.open(ctx, c, contents.Header.Source, rep.observe); err != nil || to.occupied != nil {
+		return contents, err
+	}
+	return contents, restore.Run(ctx, r, to.target, restore.Options{Jobs: c.Int("jobs"), Continue: to.goOn, Observe: rep.observe})
 }
 
 // following is a store that writer and reader share in this process.
@@ -75,6 +107,29 @@ type way struct {
 	live bool // rows pass through memory
 	loc  location
 	mac  stream.MACKey
+	was  found // what an earlier process left
+}
+
+// match looks at what an earlier process of the run left on the target, and whether that goes with the way.
+func (w *way) match(ctx context.Context, c *cli.Context, to *destination, o stream.Observer) error {
+	if err := to.connect(ctx, c, o); err != nil || to.prior == nil {
+		return err
+	}
+	f := &stream.Failure{Kind: stream.NotResumable, Object: to.conn.Name()}
+	switch {
+	case w.live && !to.prior.Header.Live:
+		f.Msg = "the run that began there keeps an archive"
+		return f.WithHint("give --via as it was given at first, or pgmove restore --from the archive --resume; else drop and create the database, and start afresh")
+	case !w.live && to.prior.Header.Live:
+		f.Msg = "the run that began there keeps no archive"
+		return f.WithHint("leave --via out, as at first; else drop and create the database, and start afresh")
+	case w.live:
+		w.was.prior = to.prior
+	case w.was.prior == nil && w.was.sealed == nil:
+		f.Msg = fmt.Sprintf("the archive of the run that began there is not at %s", w.loc.text)
+		return f.WithHint("give --via as it was given at first; else drop and create the database, and start afresh")
+	}
+	return nil
 }
 
 func openVia(ctx context.Context, c *cli.Context, o stream.Observer) (*way, error) {
@@ -100,11 +155,11 @@ func openVia(ctx context.Context, c *cli.Context, o stream.Observer) (*way, erro
 	if err != nil {
 		return nil, err
 	}
-	s, err := loc.openEmpty(ctx, c, true, o)
+	s, was, err := loc.openToWrite(ctx, c, true, mac, o)
 	if err != nil {
 		return nil, err
 	}
-	return &way{following: watch.New(s), loc: loc, mac: mac}, nil
+	return &way{following: watch.New(s), loc: loc, mac: mac, was: was}, nil
 }
 
 // remove deletes the archive, the manifest first: what is left of it is none.
@@ -125,15 +180,23 @@ func move(ctx context.Context, c *cli.Context, src *pgsource.Source, to *destina
 	w := stream.NewWriter(via, via.live, z)
 	w.Authenticate(via.mac)
 	var contents *stream.Contents
+	begun := make(chan struct{})
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		contents, err = dump.Run(ctx, src, w, dump.Options{Jobs: c.Int("jobs"), Run: rep.Run, Tool: version, Observe: rep.observe})
+		contents, err = dump.Run(ctx, src, w, dump.Options{Jobs: c.Int("jobs"), Run: rep.Run, Tool: version,
+			Prior: via.was.prior, Begun: func() { close(begun) }, Observe: rep.observe})
 		if err != nil {
 			via.CloseWithError(err)
 		}
 		return err
 	})
 	g.Go(func() error {
+		// Before that an archive to be resumed is what it was.
+		select {
+		case <-begun:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 		r := stream.Follow(via, via.loc.text, via, via.mac)
 		err := restore.Run(ctx, r, to.target, to.restoreOptions(c, rep.observe))
 		if err != nil {
@@ -141,7 +204,9 @@ func move(ctx context.Context, c *cli.Context, src *pgsource.Source, to *destina
 		}
 		return err
 	})
-	err = g.Wait()
+	if err = g.Wait(); err == nil {
+		rep.Run = contents.Header.Run
+	}
 	return contents, err
 }
 

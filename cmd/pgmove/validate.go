@@ -78,7 +78,7 @@ func expected(ctx context.Context, c *cli.Context, rep *Report) (*stream.Content
 	if err != nil {
 		return nil, err
 	}
-	src, err := openSource(ctx, c, from, false, rep.observe)
+	src, err := openSource(ctx, c, from, false, nil, rep.observe)
 	if err != nil {
 		return nil, err
 	}

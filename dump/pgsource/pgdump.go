@@ -139,7 +139,7 @@ func (t *tool) largeObjects(ctx context.Context, s *Source) (*pgtoc.TOC, error) 
 // With head the rest is not awaited.
 func (t *tool) run(ctx context.Context, s *Source, more []string, head bool) (*pgtoc.TOC, error) {
 	dbname, env := s.conn.ToolArgs()
-	args := append([]string{"--format=custom", "--compress=0", "--no-password", "--snapshot=" + s.facts.Snapshot,
+	args := append([]string{"--format=custom", "--compress=0", "--no-password", "--snapshot=" + s.exported,
 		fmt.Sprintf("--lock-wait-timeout=%d", lockWait.Milliseconds()), "--dbname=" + dbname, "--encoding=" + s.opts.Encoding}, more...)
 	if t.major >= 18 {
 		args = append(args, "--no-statistics")

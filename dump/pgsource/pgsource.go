@@ -52,6 +52,10 @@ type Options struct {
 	// NoOwner and NoACL are noted in the archive: who restores it leaves owners
 	// and privileges out.
 	NoOwner, NoACL bool
+	// Snapshot, where it isn't "", is the ID of the snapshot to read under, which another process holds (see
+	// Hold); OrNew takes a new one where that is gone.
+	Snapshot string
+	OrNew    bool
 	// NoSchema leaves pg_dump out: no schema entries, only what rows need.
 	NoSchema bool
 	// NoIndex says that nobody will ask for the Index: what it needs is not kept.
@@ -82,6 +86,7 @@ type Source struct {
 	lost        error // why the coordinator is gone; under coMu
 
 	facts    stream.Source
+	exported string // the ID of the snapshot that workers and pg_dump import: the coordinator's own
 	versnum  int
 	tool     *tool
 	toc      *pgtoc.TOC

@@ -43,6 +43,9 @@ func (s *Source) holdSnapshot(ctx context.Context) error {
 		case err == nil:
 			return nil
 		case errors.Is(err, errUnstable), pgsession.Code(err) == "42P01":
+		case stream.KindOf(err) == stream.NotResumable && s.opts.Snapshot != "" && s.opts.OrNew:
+			s.warn(err.Error())
+			s.opts.Snapshot = ""
 		case pgsession.Code(err) == "55P03":
 			s.warn("waiting for a lock: " + s.blockers(ctx))
 		default:
@@ -58,6 +61,18 @@ func (s *Source) holdSnapshot(ctx context.Context) error {
 
 func (s *Source) tryHold(ctx context.Context) (err error) {
 	co := s.coordinator
+	const begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+	defer func() {
+		if err != nil && !co.IsClosed() && co.TxStatus() != 'I' {
+			_ = co.Do(context.WithoutCancel(ctx), "ROLLBACK")
+		}
+	}()
+	held := s.opts.Snapshot != "" // then its holder has the locks already
+	if held {
+		if err := s.adopt(ctx, begin); err != nil {
+			return err
+		}
+	}
 	before, err := co.Rows(ctx, dumpable)
 	if err != nil {
 		return err
@@ -78,15 +93,14 @@ func (s *Source) tryHold(ctx context.Context) (err error) {
 			Msg: fmt.Sprintf("role %s may not read %s", s.conn.User(), nameList(denied))}).
 			WithHint("grant it pg_read_all_data, or SELECT on these tables and USAGE on their schemas")
 	}
-	if err := co.Do(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = "+
-		pgsession.Literal(fmt.Sprint(lockWait.Milliseconds()))); err != nil {
+	if !held {
+		if err := co.Do(ctx, begin); err != nil {
+			return err
+		}
+	}
+	if err := co.Do(ctx, "SET LOCAL lock_timeout = "+pgsession.Literal(fmt.Sprint(lockWait.Milliseconds()))); err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			_ = co.Do(context.WithoutCancel(ctx), "ROLLBACK")
-		}
-	}()
 	for batch := range slices.Chunk(names, lockBatch) {
 		if err := co.Do(ctx, "LOCK TABLE "+strings.Join(batch, ", ")+" IN ACCESS SHARE MODE"); err != nil {
 			if pgsession.Code(err) == "53200" {
@@ -101,7 +115,13 @@ func (s *Source) tryHold(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.facts.Snapshot = row[0]
+	s.exported, s.facts.Snapshot = row[0], row[0]
+	if held {
+		s.facts.Snapshot = s.opts.Snapshot
+	}
+	if err := s.readView(ctx); err != nil {
+		return err
+	}
 	after, err := co.Rows(ctx, dumpable)
 	if err != nil {
 		return err
@@ -191,7 +211,7 @@ func (w *worker) begin(ctx context.Context) error {
 	if w.open {
 		return nil
 	}
-	err := w.sess.Do(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT "+pgsession.Literal(w.s.facts.Snapshot))
+	err := w.sess.Do(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT "+pgsession.Literal(w.s.exported))
 	if err != nil {
 		if pgsession.Code(err) == "22023" || pgsession.Code(err) == "42704" {
 			return w.s.snapshotLost(err)

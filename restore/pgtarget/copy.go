@@ -50,7 +50,7 @@ func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, 
 		if err != nil {
 			return err
 		}
-		return fenced(s.Do(ctx, t.take([]string{fmt.Sprintf("(%d, %d, %d::bigint, %s)", c.Table, c.N, rec.Digest.Rows,
+		return fenced(t.commit(ctx, s, c.Part(), t.take([]string{fmt.Sprintf("(%d, %d, %d::bigint, %s)", c.Table, c.N, rec.Digest.Rows,
 			pgsession.Literal(rec.Digest.String()))})+"; COMMIT"))
 	})
 	if err == nil {

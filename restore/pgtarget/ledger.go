@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pgmove/pgmove/internal/fault"
 	"github.com/pgmove/pgmove/internal/pgsession"
 	"github.com/pgmove/pgmove/stream"
 )
@@ -18,18 +19,23 @@ import (
 // that still has a transaction open.
 
 // makeLedger creates the ledger. It is the first change to the target.
-func (t *Target) makeLedger(ctx context.Context, h *stream.Header) error {
+func (t *Target) makeLedger(ctx context.Context, h *stream.Header, entries []stream.Entry, plan []stream.Chunk) error {
 	t.epoch = 1
 	lit := pgsession.Literal
+	if !h.Live {
+		plan = nil // the archive keeps it
+	}
+	fault.Point("ledger.prepare:before")
 	err := t.control.Do(ctx, `BEGIN;
 CREATE SCHEMA pgmove;
 COMMENT ON SCHEMA pgmove IS `+lit("pgmove ledger of run "+h.Run)+`;
 CREATE TABLE pgmove.run (run text PRIMARY KEY, epoch bigint NOT NULL, source_system text, source_database text,
-	snapshot text, tool text, started timestamptz NOT NULL DEFAULT pg_catalog.now());
+	snapshot text, tool text, started timestamptz NOT NULL DEFAULT pg_catalog.now(), header bytea, prints bytea, plan bytea);
 CREATE TABLE pgmove.taken (id int NOT NULL, part int NOT NULL, rows bigint, digest text,
 	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(), PRIMARY KEY (id, part));
-INSERT INTO pgmove.run (run, epoch, source_system, source_database, snapshot, tool) VALUES (`+strings.Join([]string{
-		lit(h.Run), strconv.FormatInt(t.epoch, 10), lit(h.Source.SystemID), lit(string(h.Source.Database)), lit(h.Source.Snapshot), lit(h.Tool)}, ", ")+`);
+INSERT INTO pgmove.run (run, epoch, source_system, source_database, snapshot, tool, header, prints, plan) VALUES (`+strings.Join([]string{
+		lit(h.Run), strconv.FormatInt(t.epoch, 10), lit(h.Source.SystemID), lit(string(h.Source.Database)), lit(h.Source.Snapshot), lit(h.Tool),
+		packed(h), packed(stream.Prints(entries)), packed(plan)}, ", ")+`);
 COMMIT`)
 	if err != nil {
 		_ = t.control.Do(context.WithoutCancel(ctx), "ROLLBACK")
@@ -39,6 +45,7 @@ COMMIT`)
 		}
 		return pgsession.Explain(err, t.conn.Name())
 	}
+	fault.Point("ledger.prepare:after")
 	t.ledger = true
 	return nil
 }
@@ -92,11 +99,13 @@ func (t *Target) Finish(ctx context.Context) error {
 		fmt.Fprintf(&off, "ALTER EVENT TRIGGER %s DISABLE;\n", pgsession.Ident(r[0]))
 		fmt.Fprintf(&on, "ALTER EVENT TRIGGER %s %s;\n", pgsession.Ident(r[0]), state)
 	}
+	fault.Point("ledger.finish:before")
 	// With this commit everything before it is durable as well.
 	if err := t.control.Do(ctx, "SET synchronous_commit = on; BEGIN;\n"+off.String()+"DROP SCHEMA pgmove CASCADE;\n"+on.String()+"COMMIT"); err != nil {
 		_ = t.control.Do(context.WithoutCancel(ctx), "ROLLBACK")
 		return pgsession.Explain(err, "the ledger")
 	}
+	fault.Point("ledger.finish:after")
 	t.ledger = false
 	return nil
 }

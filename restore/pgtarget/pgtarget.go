@@ -24,6 +24,8 @@ import (
 type Options struct {
 	// NoOwner leaves objects with the role that restores; NoACL leaves out privileges.
 	NoOwner, NoACL bool
+	// Resume allows to go on where an earlier process stopped, if its ledger is there.
+	Resume bool
 	// Sessions is how many sessions are opened at the most; 2 where it is less.
 	Sessions int
 	// Patience is how long an unreachable server is tried again.
@@ -43,6 +45,7 @@ type Target struct {
 	epoch  int64
 	byID   map[stream.DumpID]*stream.Entry
 	ledger bool // made, or resumed
+	taken  stream.Taken
 	needMu sync.Mutex
 	need   map[stream.DumpID]bool // data entries that load under the source's search_path only
 	warned map[string]bool
@@ -153,7 +156,7 @@ func (t *Target) Close() {
 }
 
 // Prepare refuses a target that could not take the entries, and then makes the ledger.
-func (t *Target) Prepare(ctx context.Context, h *stream.Header, entries []stream.Entry) error {
+func (t *Target) Prepare(ctx context.Context, h *stream.Header, entries []stream.Entry, plan []stream.Chunk) error {
 	t.source, t.run = h.Source, h.Run
 	t.opts.NoOwner = t.opts.NoOwner || h.Source.NoOwner
 	t.opts.NoACL = t.opts.NoACL || h.Source.NoACL
@@ -173,12 +176,17 @@ func (t *Target) Prepare(ctx context.Context, h *stream.Header, entries []stream
 	if err := t.hold(ctx); err != nil {
 		return err
 	}
+	if t.opts.Resume {
+		if resumed, err := t.takeOver(ctx, h, entries); resumed || err != nil {
+			return err
+		}
+	}
 	for _, check := range []func(context.Context, []stream.Entry) error{t.checkEmpty, t.checkRoles, t.checkExtensions, t.checkTablespaces} {
 		if err := check(ctx, entries); err != nil {
 			return pgsession.Explain(err, t.conn.Name())
 		}
 	}
-	return t.makeLedger(ctx, h)
+	return t.makeLedger(ctx, h, entries, plan)
 }
 
 // hold takes the lock that keeps a second run off the target. It is the control session's,
@@ -254,7 +262,7 @@ func (t *Target) checkEmpty(ctx context.Context, entries []stream.Entry) error {
 	f := &stream.Failure{Kind: stream.Preflight, Object: t.conn.Name()}
 	if unfinished {
 		f.Msg = "the target is not empty: a pgmove run began there and did not finish"
-		return f.WithHint("drop and create the database, then run again")
+		return f.WithHint("run again with --resume to go on where it stopped; or drop and create the database, then run again")
 	}
 	f.Msg = fmt.Sprintf("the target is not empty: it holds %s", strings.Join(names, ", "))
 	if n := len(rows) - len(names); n > 0 {

@@ -76,7 +76,7 @@ func (g *Target) entries() []stream.Entry {
 func (g *Target) prepare(t *testing.T) restore.Target {
 	t.Helper()
 	tgt, _ := g.Open(t)
-	if err := tgt.Prepare(t.Context(), &g.Header, g.entries()); err != nil {
+	if err := tgt.Prepare(t.Context(), &g.Header, g.entries(), g.plan()); err != nil {
 		t.Fatal(err)
 	}
 	return tgt
@@ -100,6 +100,8 @@ func (g *Target) loaded(t *testing.T, when string, rows int) {
 		t.Errorf("%s the table has %d rows instead of %d", when, n, rows)
 	}
 }
+
+func (g *Target) plan() []stream.Chunk { return []stream.Chunk{g.chunk(0), g.chunk(1), g.chunk(2)} }
 
 func (g *Target) chunk(n int) stream.Chunk {
 	return stream.Chunk{Table: g.Data.ID, ID: g.Data.ID + 100 + stream.DumpID(n), N: n, Of: 3, Format: g.Format, Key: fmt.Sprintf("%d.dat", n)}
@@ -283,7 +285,7 @@ func wantKind(t *testing.T, what string, err error, want stream.Kind) {
 func busy(t *testing.T, g *Target) {
 	first := g.prepare(t)
 	second, _ := g.Open(t)
-	wantKind(t, "a second run", second.Prepare(t.Context(), &g.Header, g.entries()), stream.Busy)
+	wantKind(t, "a second run", second.Prepare(t.Context(), &g.Header, g.entries(), g.plan()), stream.Busy)
 	if err := first.Exec(t.Context(), []*stream.Entry{&g.Create}); err != nil {
 		t.Errorf("the first run: %v", err)
 	}
@@ -293,19 +295,19 @@ func busy(t *testing.T, g *Target) {
 // unfinished: what a run left behind is no empty target.
 func unfinished(t *testing.T, g *Target) {
 	first, closeIt := g.Open(t)
-	if err := first.Prepare(t.Context(), &g.Header, g.entries()); err != nil {
+	if err := first.Prepare(t.Context(), &g.Header, g.entries(), g.plan()); err != nil {
 		t.Fatal(err)
 	}
 	closeIt()
 	second, _ := g.Open(t)
-	wantKind(t, "after an unfinished run", second.Prepare(t.Context(), &g.Header, g.entries()), stream.Preflight)
+	wantKind(t, "after an unfinished run", second.Prepare(t.Context(), &g.Header, g.entries(), g.plan()), stream.Preflight)
 }
 
 // notEmpty: a target that holds anything is refused, and not touched.
 func notEmpty(t *testing.T, g *Target) {
 	g.Occupy(t)
 	tgt, _ := g.Open(t)
-	wantKind(t, "a target that is not empty", tgt.Prepare(t.Context(), &g.Header, g.entries()), stream.Preflight)
+	wantKind(t, "a target that is not empty", tgt.Prepare(t.Context(), &g.Header, g.entries(), g.plan()), stream.Preflight)
 	g.state(t, "after the refusal", 0, -1)
 }
 
@@ -314,7 +316,7 @@ func otherEngine(t *testing.T, g *Target) {
 	tgt, _ := g.Open(t)
 	h := g.Header
 	h.Engine = "another"
-	wantKind(t, "an archive of another engine", tgt.Prepare(t.Context(), &h, g.entries()), stream.Preflight)
+	wantKind(t, "an archive of another engine", tgt.Prepare(t.Context(), &h, g.entries(), g.plan()), stream.Preflight)
 	g.state(t, "after the refusal", 0, -1)
 }
 

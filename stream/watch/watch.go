@@ -45,12 +45,17 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) error {
 	if err := s.store.Put(ctx, key, r); err != nil {
 		return err
 	}
+	s.Announce(key)
+	return nil
+}
+
+// Announce has an object become visible that was there before.
+func (s *Store) Announce(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.log = append(s.log, key)
 	s.puts[key]++
 	s.changed()
-	return nil
 }
 
 // Get reads the object under key, from offset bytes into it. Where there is none it waits
