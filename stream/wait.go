@@ -44,6 +44,10 @@ func Wait(ctx context.Context, s Store, location string, o WaitOptions) (*Reader
 		case state == beatSealed:
 			return OpenSealed(ctx, s, location, o.MAC)
 		case state == beatRunning:
+			// A dump may be killed between the manifest and its last heartbeat.
+			if r, err := openSealed(ctx, s, location, o.MAC); !errors.Is(err, ErrNotExist) {
+				return r, err
+			}
 			return Follow(p, location, p, o.MAC), nil
 		case !errors.Is(err, ErrNotExist):
 			return nil, err

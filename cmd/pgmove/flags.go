@@ -170,7 +170,7 @@ func openSource(ctx context.Context, c *cli.Context, conn *pgsession.Conn, kept 
 	}
 	opts := pgsource.Options{Jobs: c.Int("jobs"), BinDir: c.String("pg-bin"), NoOwner: c.Bool("no-owner"), NoACL: c.Bool("no-acl"),
 		Selection: stream.Selection{Schemas: c.StringSlice("schema"), Tables: c.StringSlice("table")}, Format: format, NoIndex: !kept, Patience: patience, Observe: o}
-	if opts.Snapshot = c.String("snapshot"); opts.Snapshot != "" {
+	if opts.Snapshot = c.String("snapshot"); c.IsSet("snapshot") {
 		if err := pgsource.CheckSnapshot(opts.Snapshot); err != nil {
 			return nil, err
 		}
