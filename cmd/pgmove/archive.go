@@ -44,6 +44,7 @@ func runDump(ctx context.Context, c *cli.Context, rep *Report) error {
 	if err != nil {
 		return err
 	}
+	defer was.release()
 	src, err := openSource(ctx, c, from, true, was.prior, rep.observe)
 	if err != nil {
 		return err

@@ -150,6 +150,8 @@ func (l location) openOwn(ctx context.Context, c *cli.Context, read bool, o stre
 type found struct {
 	prior  *stream.Prior  // an archive that was begun
 	sealed *stream.Reader // one that is complete
+	// release lets others write there.
+	release func()
 }
 
 // openToWrite opens a location to write an archive there: nothing may be in it, unless a run is resumed. read says
@@ -160,10 +162,16 @@ func (l location) openToWrite(ctx context.Context, c *cli.Context, read bool, ma
 		return nil, was, err
 	}
 	alone := false
-	if d, ok := bare.(interface{ Alone() (bool, error) }); ok {
-		if alone, err = d.Alone(); err != nil {
+	was.release = func() {}
+	if d, ok := bare.(interface{ Alone() (bool, func(), error) }); ok {
+		if alone, was.release, err = d.Alone(); err != nil {
 			return nil, was, err
 		}
+		defer func() {
+			if err != nil {
+				was.release()
+			}
+		}()
 	}
 	if c.Bool("resume") {
 		was.prior, was.sealed, err = stream.ReadPrior(ctx, s, l.text, mac, alone)
@@ -172,7 +180,7 @@ func (l location) openToWrite(ctx context.Context, c *cli.Context, read bool, ma
 		}
 	}
 	if was.prior == nil {
-		if err := stream.Empty(ctx, bare, l.text, c.Bool("resume")); err != nil {
+		if err = stream.Empty(ctx, bare, l.text, c.Bool("resume")); err != nil {
 			return nil, was, err
 		}
 	}
@@ -180,11 +188,12 @@ func (l location) openToWrite(ctx context.Context, c *cli.Context, read bool, ma
 	if sw, ok := bare.(interface {
 		Sweep(context.Context) (int, error)
 	}); ok {
-		if _, err := sw.Sweep(ctx); err != nil {
+		if _, err = sw.Sweep(ctx); err != nil {
 			if stream.KindOf(err) != stream.Denied {
 				return nil, was, err
 			}
 			o.Warn("dump", "incomplete uploads of earlier runs were not looked for: "+err.Error())
+			err = nil
 		}
 	}
 	return s, was, nil

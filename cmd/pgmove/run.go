@@ -44,6 +44,7 @@ func runRun(ctx context.Context, c *cli.Context, rep *Report) error {
 	if err != nil {
 		return err
 	}
+	defer via.was.release()
 	defer to.close()
 	if to.resume {
 		if err := via.match(ctx, c, to, rep.observe); err != nil {
@@ -142,7 +143,7 @@ func openVia(ctx context.Context, c *cli.Context, o stream.Observer) (*way, erro
 		if _, err := memoryLimit(c); err != nil {
 			return nil, err
 		}
-		return &way{following: pipestore.New(), live: true}, nil
+		return &way{following: pipestore.New(), live: true, was: found{release: func() {}}}, nil
 	}
 	if _, err := compression(c); err != nil {
 		return nil, err

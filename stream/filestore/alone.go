@@ -2,24 +2,26 @@ package filestore
 
 import (
 	"os"
-	"syscall"
+
+	"github.com/pgmove/pgmove/stream"
 )
 
-// Alone takes a lock on the directory, which ends with the process, and reports whether no other process that
-// writes an archive there has it. Where the file system knows no locks, the answer is no.
-func (s *Store) Alone() (bool, error) {
-	s.lockMu.Lock()
-	defer s.lockMu.Unlock()
-	if s.lock != nil {
-		return true, nil
-	}
+// Alone takes a lock on the directory, until release is called or the process ends, and reports whether it
+// has it: then no other process writes an archive there. Where one does, the error is a *stream.Failure of
+// kind Busy. Where the file system knows no locks the answer is no.
+func (s *Store) Alone() (ok bool, release func(), err error) {
 	f, err := os.Open(s.dir)
 	if err != nil {
-		return false, openFailure(s.dir, err)
+		return false, nil, openFailure(s.dir, err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return false, f.Close()
+	release = func() { _ = f.Close() }
+	switch lock(f) {
+	case lockTaken:
+		return true, release, nil
+	case lockHeld:
+		release()
+		return false, nil, (&stream.Failure{Kind: stream.Busy, Object: s.dir, Msg: "another pgmove is writing an archive there"}).
+			WithHint("wait until that one has ended, or end it")
 	}
-	s.lock = f
-	return true, nil
+	return false, release, nil
 }

@@ -43,8 +43,6 @@ type Store struct {
 	// synced holds the folders whose own entry in their parent is known to be on
 	// the disk.
 	synced sync.Map
-	lockMu sync.Mutex
-	lock   *os.File // held open for its lock; see Alone
 }
 
 // Open opens the store in dir. With create, dir is made where it is missing and what
