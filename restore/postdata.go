@@ -50,6 +50,11 @@ func (r *run) postData() []*task {
 
 // stages returns the tasks of an entry: two where that is worth a transaction of its own.
 func (r *run) stages(stager Stager, e *stream.Entry) []*task {
+	if stager != nil && r.taken.Early[e.ID] {
+		if two := stager.Stages(e); len(two) == 2 {
+			return []*task{{entry: two[1]}}
+		}
+	}
 	if stager != nil {
 		var bytes int64
 		for _, d := range e.Locks {

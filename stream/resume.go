@@ -21,7 +21,9 @@ func (c *Chunk) Part() Part { return Part{c.Table, c.N} }
 // Taken is what a target has taken for good: entries, and chunks with their digests.
 type Taken struct {
 	Entries map[DumpID]bool
-	Chunks  map[Part]Digest
+	// Early are entries of which the first of two stages was taken.
+	Early  map[DumpID]bool
+	Chunks map[Part]Digest
 }
 
 // Resumed says that a run goes on from another one, under another snapshot: what that one's

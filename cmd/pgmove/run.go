@@ -92,7 +92,7 @@ func fromSealed(ctx context.Context, c *cli.Context, to *destination, r *stream.
 	if err := to.open(ctx, c, contents.Header.Source, rep.observe); err != nil || to.occupied != nil {
 		return contents, err
 	}
-	return contents, restore.Run(ctx, r, to.target, restore.Options{Jobs: c.Int("jobs"), Continue: to.goOn, Observe: rep.observe})
+	return contents, restore.Run(ctx, r, to.target, to.restoreOptions(c, rep.observe))
 }
 
 // following is a store that writer and reader share in this process.

@@ -106,7 +106,7 @@ func (t *Target) apply(ctx context.Context, s *pgsession.Session, entries []*str
 	q.WriteString(";\n")
 	q.WriteString(t.take(values))
 	q.WriteString(";\nCOMMIT")
-	return t.commit(ctx, s, stream.Part{Table: entries[0].ID, N: entryPart}, q.String())
+	return t.commit(ctx, s, stream.Part{Table: entries[0].ID, N: partOf(entries[0])}, q.String())
 }
 
 // statements is the SQL that creates an entry's object and gives it its owner.

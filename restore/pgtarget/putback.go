@@ -36,7 +36,7 @@ func (t *Target) putBack(entries []stream.Entry, again []stream.DumpID) (string,
 		var drops []string
 		for i := range entries {
 			e := &entries[i]
-			if !t.taken.Entries[e.ID] || !dropped[e.Desc] || e.Desc != "EVENT TRIGGER" && !touches(e, near) {
+			if !t.taken.Entries[e.ID] && !t.taken.Early[e.ID] || !dropped[e.Desc] || e.Desc != "EVENT TRIGGER" && !touches(e, near) {
 				continue
 			}
 			if strings.TrimSpace(string(e.DropStmt)) == "" {
@@ -53,7 +53,7 @@ func (t *Target) putBack(entries []stream.Entry, again []stream.DumpID) (string,
 	}
 	q.WriteString(t.empty(tables, again))
 	if len(again) > 0 {
-		fmt.Fprintf(&q, "DELETE FROM pgmove.taken WHERE part <> %d AND id IN (%s);\n", entryPart, idList(again))
+		fmt.Fprintf(&q, "DELETE FROM pgmove.taken WHERE part >= 0 AND id IN (%s);\n", idList(again))
 	}
 	for p := range t.taken.Chunks {
 		if slices.Contains(again, p.Table) {
@@ -63,11 +63,12 @@ func (t *Target) putBack(entries []stream.Entry, again []stream.DumpID) (string,
 	var ids []stream.DumpID
 	for id := range forget {
 		delete(t.taken.Entries, id)
+		delete(t.taken.Early, id)
 		ids = append(ids, id)
 	}
 	if len(ids) > 0 {
 		slices.Sort(ids)
-		fmt.Fprintf(&q, "DELETE FROM pgmove.taken WHERE part = %d AND id IN (%s);\n", entryPart, idList(ids))
+		fmt.Fprintf(&q, "DELETE FROM pgmove.taken WHERE part < 0 AND id IN (%s);\n", idList(ids))
 	}
 	return q.String(), nil
 }

@@ -48,7 +48,7 @@ func (t *Target) readLedger(ctx context.Context) (*left, error) {
 	if row == nil {
 		return nil, unreadable(nil)
 	}
-	l := &left{taken: stream.Taken{Entries: map[stream.DumpID]bool{}, Chunks: map[stream.Part]stream.Digest{}}}
+	l := &left{taken: stream.Taken{Entries: map[stream.DumpID]bool{}, Early: map[stream.DumpID]bool{}, Chunks: map[stream.Part]stream.Digest{}}}
 	for i, v := range []any{&l.Header, &l.Prints, &l.Plan} {
 		b, err := hex.DecodeString(strings.TrimPrefix(row[2+i], `\x`))
 		if err == nil {
@@ -72,8 +72,12 @@ func (t *Target) readLedger(ctx context.Context) (*left, error) {
 		if err1 != nil || err2 != nil {
 			return nil, unreadable(err2)
 		}
-		if part == entryPart {
+		switch part {
+		case entryPart:
 			l.taken.Entries[stream.DumpID(id)] = true
+			continue
+		case earlyPart:
+			l.taken.Early[stream.DumpID(id)] = true
 			continue
 		}
 		var d stream.Digest
@@ -183,7 +187,7 @@ func (t *Target) goesOn(l *left, h *stream.Header, entries []stream.Entry) ([]st
 // before the answer, the ledger knows whether the transaction was committed.
 func (t *Target) commit(ctx context.Context, s *pgsession.Session, part stream.Part, sql string) error {
 	point := "ledger.chunk"
-	if part.N == entryPart {
+	if part.N < 0 {
 		point = "ledger.exec"
 	}
 	fault.Point(point + ":before")
