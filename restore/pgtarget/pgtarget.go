@@ -192,7 +192,7 @@ func (t *Target) Prepare(ctx context.Context, h *stream.Header, entries []stream
 // hold takes the lock that keeps a second run off the target. It is the control session's,
 // and goes with it.
 func (t *Target) hold(ctx context.Context) error {
-	row, err := t.control.Row(ctx, "SELECT pg_catalog.pg_try_advisory_lock(hashtext('pgmove'), hashtext('ledger'))")
+	row, err := t.tryLock(ctx)
 	if err != nil {
 		return pgsession.Explain(err, t.conn.Name())
 	}

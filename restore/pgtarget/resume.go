@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pgmove/pgmove/internal/fault"
 	"github.com/pgmove/pgmove/internal/pgsession"
@@ -92,6 +93,25 @@ func (t *Target) readLedger(ctx context.Context) (*left, error) {
 		}
 	}
 	return l, nil
+}
+
+// lockPatience is how long a resumed run waits for the lock: a process that was killed leaves a session
+// that the server takes a moment to notice.
+const lockPatience = 5 * time.Second
+
+// tryLock tries to take the lock that keeps other runs off; the row says whether it did.
+func (t *Target) tryLock(ctx context.Context) ([]string, error) {
+	for begun := time.Now(); ; {
+		row, err := t.control.Row(ctx, "SELECT pg_catalog.pg_try_advisory_lock(hashtext('pgmove'), hashtext('ledger'))")
+		if err != nil || row[0] == "t" || !t.opts.Resume || time.Since(begun) > lockPatience {
+			return row, err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 // fence keeps the process that wrote the ledger, if a session of it still goes on, from writing any
