@@ -109,7 +109,7 @@ func (r *Reader) notAnArchive(ctx context.Context) error {
 			f.Msg = "not an archive: nothing is there"
 		case hasKey(l, keyHeader), hasKey(l, keyHeartbeat):
 			f.Msg = "the archive is not finished: it has no manifest"
-			f.Hint = "wait until its dump has ended, or restore with --wait while it goes on; if it is dead, delete what is there and dump again"
+			f.Hint = "wait until its dump has ended, or restore with --wait while it goes on; if it is dead, dump again with --resume"
 		}
 	}
 	return f

@@ -124,7 +124,7 @@ func (p *poller) look(ctx context.Context) (string, error) {
 	if p.last.State == beatRunning && now.Sub(p.since) > p.o.Silence {
 		f := &Failure{Kind: Outage, Object: p.location, Err: err,
 			Msg: fmt.Sprintf("the dump has been silent for %s: it was killed, or is cut off from the store", now.Sub(p.since).Round(time.Second))}
-		p.err = f.WithHint("look after the dump; then delete the archive and the target database, and start both again")
+		p.err = f.WithHint("look after the dump and resume it with --resume; then restore again with --resume")
 		return "", p.err
 	}
 	return p.last.State, nil
@@ -146,7 +146,7 @@ func (p *poller) take(b []byte, now time.Time) error {
 	switch {
 	case p.run != "" && run != p.run:
 		return (&Failure{Kind: NotResumable, Object: p.location, Msg: "another dump has taken the place of the one that was followed"}).
-			WithHint("drop and create the target database, and restore again")
+			WithHint("restore again with --resume: if that dump goes on from the one before, so does the restore; else drop and create the target database first")
 	case beat.N < p.last.N || len(beat.Done) < len(p.last.Done):
 		return broken(errors.New("it goes backwards"))
 	}
@@ -156,7 +156,7 @@ func (p *poller) take(b []byte, now time.Time) error {
 	p.run, p.last = run, beat
 	if beat.State == beatFailed {
 		return (&Failure{Kind: NotResumable, Object: p.location, Msg: "the dump has failed: " + beat.Reason.Display()}).
-			WithHint("dump again to an empty place, and restore to an empty database")
+			WithHint("resume the dump with --resume, and then the restore; or dump again to an empty place, and restore to an empty database")
 	}
 	return nil
 }

@@ -106,7 +106,7 @@ const exitCodes = `Exit codes:
    10  refused before the target was touched (not empty, something missing)
    11  another run holds the target
    12  authentication or privilege
-   20  an outage: run again
+   20  an outage: run again with --resume
    21  cannot be resumed: start again
    30  the target differs from the source
    31  not an archive, or a damaged one
