@@ -111,6 +111,13 @@ type way struct {
 	was  found // what an earlier process left
 }
 
+// Announce tells the reader of an object that was there before; see stream.Writer.Keep.
+func (w *way) Announce(key string) {
+	if a, ok := w.following.(interface{ Announce(string) }); ok {
+		a.Announce(key)
+	}
+}
+
 // match looks at what an earlier process of the run left on the target, and whether that goes with the way.
 func (w *way) match(ctx context.Context, c *cli.Context, to *destination, o stream.Observer) error {
 	if err := to.connect(ctx, c, o); err != nil || to.prior == nil {

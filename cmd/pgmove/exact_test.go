@@ -1,0 +1,89 @@
+package main
+
+import (
+	"maps"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pgmove/pgmove/internal/testbed"
+)
+
+// still is a server on which nothing happens by itself.
+func still(t *testing.T) *testbed.Postgres {
+	t.Helper()
+	return testbed.OwnPostgres(t, testbed.PostgresOptions{Settings: map[string]string{"autovacuum": "off"}})
+}
+
+// TestResumeUnchanged: of a source that provably did not change nothing is read twice, and a restore that
+// follows doesn't even notice.
+func TestResumeUnchanged(t *testing.T) {
+	a, p := still(t), testbed.Shared(t, 0)
+	src := testbed.Database(t, a)
+	testbed.SQL(t, a, src, much)
+	for _, via := range []bool{false, true} {
+		dst := testbed.Database(t, p)
+		args := []string{"run", "--source", a.URL(src), "--target", p.URL(dst), "--split-size", "100kB", "--keep-ledger"}
+		if via {
+			args = append(args, "--via", t.TempDir()+"/archive")
+		}
+		killed(t, "ledger.chunk:after:6", args...)
+		before := ledger(t, p, dst)
+		if out := mustExit(t, 0, append(args, "--resume")...); strings.Contains(out, "digested again") {
+			t.Errorf("an unchanged source was digested again:\n%s", out)
+		}
+		after := ledger(t, p, dst)
+		maps.DeleteFunc(after, func(chunk, at string) bool { return before[chunk] == "" })
+		if !maps.Equal(before, after) || len(before) < 6 {
+			t.Errorf("chunks were loaded again: %v, then %v", before, after)
+		}
+		testbed.MustBeEqual(t, a, src, p, dst)
+	}
+	dst, dir := testbed.Database(t, p), t.TempDir()+"/archive"
+	done := beside(t, "restore", "--from", dir, "--wait", "--target", p.URL(dst))
+	dump := []string{"dump", "--source", a.URL(src), "--to", dir, "--split-size", "100kB", "--resume"}
+	for _, point := range []string{"archive.record:after:3", "archive.chunk:after:4", "archive.toc:before:1"} {
+		killed(t, point, dump...)
+	}
+	mustExit(t, 0, dump...)
+	if r := <-done; r.code != 0 {
+		t.Fatalf("the restore that followed: exit code %d\n%s%s", r.code, r.out, r.errors)
+	}
+	testbed.MustBeEqual(t, a, src, p, dst)
+	mustExit(t, 0, "verify", dir)
+}
+
+// TestResumeTwoSides: a dump that resumes under another snapshot is another run; the restore that followed it ends,
+// and goes on with the new one.
+func TestResumeTwoSides(t *testing.T) {
+	p := testbed.Shared(t, 0)
+	src, dst, dir := testbed.Database(t, p), testbed.Database(t, p), t.TempDir()+"/archive"
+	testbed.SQL(t, p, src, much)
+	restore := []string{"restore", "--from", dir, "--wait", "--target", p.URL(dst), "--keep-ledger"}
+	done := beside(t, restore...)
+	dump := []string{"dump", "--source", p.URL(src), "--to", dir, "--split-size", "100kB", "--resume", "--jobs", "1"}
+	killed(t, "archive.record:after:12", dump...)
+	for len(ledger(t, p, dst)) < 4 { // the restore comes to what the dump's last heartbeat listed
+		select {
+		case r := <-done:
+			t.Fatalf("the restore has ended: exit code %d\n%s%s", r.code, r.out, r.errors)
+		default:
+		}
+		if records, _ := filepath.Glob(dir + "/pgmove/chunks/*"); len(records) == 0 {
+			t.Fatal("there are no records")
+		}
+		if beats := string(files(t, dir)["pgmove/heartbeat.json"]); !strings.Contains(beats, `"done":[`) {
+			break // it was killed before it listed any
+		}
+	}
+	testbed.SQL(t, p, src, change)
+	mustExit(t, 0, dump...)
+	r := <-done
+	if r.code != 21 || !strings.Contains(r.errors, "--resume") {
+		t.Fatalf("the restore that followed: exit code %d\n%s%s", r.code, r.out, r.errors)
+	}
+	if r := execute(t, nil, 0, append(restore, "--resume")...); r.code != 0 {
+		t.Fatalf("resumed: exit code %d\n%s%s", r.code, r.out, r.errors)
+	}
+	testbed.MustBeEqual(t, p, src, p, dst)
+}
