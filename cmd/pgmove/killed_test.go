@@ -122,8 +122,8 @@ func whole(before, after map[string]string, chunk string) bool {
 
 // TestKilledAtLedger kills a direct run before and after each kind of the ledger's writes.
 func TestKilledAtLedger(t *testing.T) {
-	p, src, _ := shopDatabases(t)
-	src = testbed.Database(t, p)
+	p := testbed.Shared(t, 0)
+	src := testbed.Database(t, p)
 	testbed.SQL(t, p, src, much)
 	for _, point := range []string{"ledger.prepare:before:1", "ledger.prepare:after:1", "ledger.exec:before:1", "ledger.exec:after:1",
 		"ledger.exec:before:3", "ledger.exec:after:4", "ledger.chunk:before:1", "ledger.chunk:after:1", "ledger.chunk:before:5", "ledger.chunk:after:9",
@@ -163,8 +163,8 @@ func TestKilledAtTheEnd(t *testing.T) {
 
 // TestKilledAtArchive kills a run through a folder before and after each of the archive's writes.
 func TestKilledAtArchive(t *testing.T) {
-	p, src, _ := shopDatabases(t)
-	src = testbed.Database(t, p)
+	p := testbed.Shared(t, 0)
+	src := testbed.Database(t, p)
 	testbed.SQL(t, p, src, much)
 	bin, ok := testbed.ClientBin(testbed.DefaultMajor())
 	if !ok {
@@ -193,8 +193,8 @@ func TestKilledAtArchive(t *testing.T) {
 
 // TestKilledRestore kills restores of a sealed archive, and dumps.
 func TestKilledRestore(t *testing.T) {
-	p, src, _ := shopDatabases(t)
-	src = testbed.Database(t, p)
+	p := testbed.Shared(t, 0)
+	src := testbed.Database(t, p)
 	testbed.SQL(t, p, src, much)
 	dir := t.TempDir() + "/archive"
 	dump := []string{"dump", "--source", p.URL(src), "--to", dir, "--split-size", "200kB"}
