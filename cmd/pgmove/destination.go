@@ -114,7 +114,7 @@ func (d *destination) finish(ctx context.Context, contents *stream.Contents, rep
 		}
 	}
 	if d.keep {
-		return nil
+		return d.target.Keep(ctx)
 	}
 	return d.target.Finish(ctx)
 }

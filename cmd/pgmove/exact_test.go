@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
+
 	"github.com/pgmove/pgmove/internal/testbed"
 )
 
@@ -80,4 +82,53 @@ func TestResumeTwoSides(t *testing.T) {
 		t.Fatalf("resumed: exit code %d\n%s%s", r.code, r.out, r.errors)
 	}
 	testbed.MustBeEqual(t, p, src, p, dst)
+}
+
+// TestResumeElsewhere: an archive in a bucket, and one that is encrypted and authenticated, are gone on with as well.
+func TestResumeElsewhere(t *testing.T) {
+	s3 := testbed.SharedS3(t)
+	useS3(t, s3)
+	p := testbed.Shared(t, 0)
+	src := testbed.Database(t, p)
+	testbed.SQL(t, p, src, much)
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, mac := secretFile(t, id.String()+"\n"), secretFile(t, "a secret of both sides\n")
+	for name, via := range map[string][]string{
+		"bucket":    {"--via", "s3://" + testbed.Bucket(t, s3) + "/some/prefix", "--s3-path-style"},
+		"encrypted": {"--via", t.TempDir() + "/archive", "--encrypt-to", id.Recipient().String(), "--identity", identity, "--mac-key", mac},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dst := testbed.Database(t, p)
+			args := append([]string{"run", "--source", p.URL(src), "--target", p.URL(dst), "--split-size", "200kB"}, via...)
+			killed(t, "archive.record:after:6", args...)
+			if r := execute(t, nil, 0, append(args, "--resume")...); r.code != 0 {
+				t.Fatalf("resumed: exit code %d\n%s%s", r.code, r.out, r.errors)
+			}
+			testbed.MustBeEqual(t, p, src, p, dst)
+		})
+	}
+}
+
+// TestKilledAgain kills one run through a folder again and again, while it turns into another run.
+func TestKilledAgain(t *testing.T) {
+	p := testbed.Shared(t, 0)
+	src, dst, dir := testbed.Database(t, p), testbed.Database(t, p), t.TempDir()+"/archive"
+	testbed.SQL(t, p, src, much)
+	args := []string{"run", "--source", p.URL(src), "--target", p.URL(dst), "--split-size", "200kB", "--via", dir, "--resume"}
+	for i, point := range []string{"ledger.chunk:after:5", "archive.header:before:1", "archive.header:after:1", "archive.entries:after:1", "archive.plan:before:1",
+		"archive.plan:after:1", "archive.record:after:2", "ledger.resume:before:1", "archive.chunk:after:3", "ledger.resume:after:1", "archive.toc:after:1"} {
+		killed(t, point, args...)
+		if i%2 == 0 {
+			testbed.SQL(t, p, src, change)
+		} else {
+			testbed.SQL(t, p, src, "CREATE TEMP TABLE moves_the_numbers ()")
+		}
+	}
+	mustExit(t, 0, args...)
+	testbed.MustBeEqual(t, p, src, p, dst)
+	mustExit(t, 0, "verify", dir)
 }

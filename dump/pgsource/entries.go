@@ -107,6 +107,7 @@ func (s *Source) readSchema(ctx context.Context) error {
 			return err
 		}
 	}
+	renumber(s.toc)
 	for i := range s.toc.Entries {
 		// A server can be newer than pg_dump knows, in minor versions too, and print
 		// options that no server takes back.

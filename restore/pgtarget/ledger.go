@@ -82,6 +82,12 @@ func fenced(err error) error {
 	return stream.Fail(stream.Busy, "another pgmove has taken over the target").WithHint("let that one finish")
 }
 
+// Keep ends the run as Finish does, and leaves the ledger.
+func (t *Target) Keep(ctx context.Context) error {
+	// With this commit everything before it is durable as well.
+	return pgsession.Explain(t.control.Do(ctx, "SET synchronous_commit = on; UPDATE pgmove.run SET epoch = epoch"), "the ledger")
+}
+
 // Finish drops the ledger.
 func (t *Target) Finish(ctx context.Context) error {
 	if !t.ledger {

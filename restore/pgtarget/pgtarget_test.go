@@ -36,13 +36,13 @@ func fresh(t *testing.T, p *testbed.Postgres) *targettest.Target {
 		return n
 	}
 	table := stream.Table{Namespace: "public", Name: "t", Columns: []stream.Text{"id", "words"}}
-	return &targettest.Target{
-		Open: func(t *testing.T) (restore.Target, func()) {
+	open := func(resume bool) func(t *testing.T) (restore.Target, func()) {
+		return func(t *testing.T) (restore.Target, func()) {
 			conn, err := pgsession.Parse(p.URL(db))
 			if err != nil {
 				t.Fatal(err)
 			}
-			tgt, err := pgtarget.Open(t.Context(), conn, pgtarget.Options{Sessions: 2})
+			tgt, err := pgtarget.Open(t.Context(), conn, pgtarget.Options{Sessions: 2, Resume: resume})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -50,7 +50,11 @@ func fresh(t *testing.T, p *testbed.Postgres) *targettest.Target {
 			closeIt := func() { once.Do(tgt.Close) }
 			t.Cleanup(closeIt)
 			return tgt, closeIt
-		},
+		}
+	}
+	return &targettest.Target{
+		Open:   open(false),
+		Resume: open(true),
 		Header: stream.Header{Run: "3f0e5d5e-0000-4000-8000-000000000000", Engine: "postgresql", Tool: "test",
 			Source: stream.Source{Database: "it's", Encoding: "UTF8", Snapshot: "1-1"}},
 		Create: entry(1, "t", "CREATE TABLE public.t (id int, words text);"),

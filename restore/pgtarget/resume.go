@@ -95,15 +95,22 @@ func (t *Target) readLedger(ctx context.Context) (*left, error) {
 	return l, nil
 }
 
-// lockPatience is how long a resumed run waits for the lock: a process that was killed leaves a session
-// that the server takes a moment to notice.
-const lockPatience = 5 * time.Second
+// How long the lock is waited for: the server takes a moment to notice that a process has ended, and longer that
+// it was killed.
+const (
+	lockPatience   = time.Second
+	resumePatience = 5 * time.Second
+)
 
 // tryLock tries to take the lock that keeps other runs off; the row says whether it did.
 func (t *Target) tryLock(ctx context.Context) ([]string, error) {
+	patience := lockPatience
+	if t.opts.Resume {
+		patience = resumePatience
+	}
 	for begun := time.Now(); ; {
 		row, err := t.control.Row(ctx, "SELECT pg_catalog.pg_try_advisory_lock(hashtext('pgmove'), hashtext('ledger'))")
-		if err != nil || row[0] == "t" || !t.opts.Resume || time.Since(begun) > lockPatience {
+		if err != nil || row[0] == "t" || time.Since(begun) > patience {
 			return row, err
 		}
 		select {

@@ -22,6 +22,8 @@ import (
 type Target struct {
 	// Open opens the database. What it opens is closed with the test, or by close before that.
 	Open func(t *testing.T) (tgt restore.Target, closeIt func())
+	// Resume opens it to go on with what an earlier process left there.
+	Resume func(t *testing.T) (tgt restore.Target, closeIt func())
 	// Header is an archive's header.
 	Header stream.Header
 	// Create creates a table, Other another one; Broken is an entry that the database refuses.
@@ -60,6 +62,8 @@ func Exercise(t *testing.T, fresh func(t *testing.T) *Target) {
 		{"OnlyOnce", onlyOnce},
 		{"Busy", busy},
 		{"Unfinished", unfinished},
+		{"Resumed", resumed},
+		{"ResumedByAnother", resumedByAnother},
 		{"NotEmpty", notEmpty},
 		{"OtherEngine", otherEngine},
 		{"Fenced", fenced},
@@ -301,6 +305,78 @@ func unfinished(t *testing.T, g *Target) {
 	closeIt()
 	second, _ := g.Open(t)
 	wantKind(t, "after an unfinished run", second.Prepare(t.Context(), &g.Header, g.entries(), g.plan()), stream.Preflight)
+}
+
+// resumed: a second process goes on with what the first left, and the first is fenced off.
+func resumed(t *testing.T, g *Target) {
+	tgt, closeIt := g.Resume(t) // with nothing to resume it begins
+	if err := tgt.Prepare(t.Context(), &g.Header, g.entries(), g.plan()); err != nil {
+		t.Fatal(err)
+	}
+	if err := tgt.Exec(t.Context(), []*stream.Entry{&g.Create}); err != nil {
+		t.Fatal(err)
+	}
+	first := g.some(10)
+	if err := tgt.CopyFrom(t.Context(), &g.Data, g.chunk(1), first); err != nil {
+		t.Fatal(err)
+	}
+	second, _ := g.Resume(t)
+	wantKind(t, "while the first process lives", second.Prepare(t.Context(), &g.Header, g.entries(), g.plan()), stream.Busy)
+	closeIt()
+	if err := second.Prepare(t.Context(), &g.Header, g.entries(), g.plan()); err != nil {
+		t.Fatal(err)
+	}
+	rec, err := first.Verify(10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := second.(restore.Resumer).Taken()
+	c := g.chunk(1)
+	if len(taken.Entries) != 1 || !taken.Entries[g.Create.ID] || len(taken.Chunks) != 1 || taken.Chunks[c.Part()] != rec.Digest {
+		t.Errorf("taken: %+v", taken)
+	}
+	if err := second.CopyFrom(t.Context(), &g.Data, g.chunk(0), g.some(5)); err != nil {
+		t.Fatal(err)
+	}
+	g.loaded(t, "at the end", 15)
+	g.state(t, "at the end", 1, 3)
+	if err := second.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// resumedByAnother: what another run left is refused, unless this one goes on from it: then what comes again is put back.
+func resumedByAnother(t *testing.T, g *Target) {
+	tgt, closeIt := g.Open(t)
+	if err := tgt.Prepare(t.Context(), &g.Header, g.entries(), g.plan()); err != nil {
+		t.Fatal(err)
+	}
+	if err := tgt.Exec(t.Context(), []*stream.Entry{&g.Create}); err != nil {
+		t.Fatal(err)
+	}
+	if err := tgt.CopyFrom(t.Context(), &g.Data, g.chunk(1), g.some(10)); err != nil {
+		t.Fatal(err)
+	}
+	closeIt()
+	second, _ := g.Resume(t)
+	h := g.Header
+	h.Run = "another"
+	wantKind(t, "another run", second.Prepare(t.Context(), &h, g.entries(), g.plan()), stream.NotResumable)
+	g.loaded(t, "after the refusal", 10)
+	g.state(t, "after the refusal", 1, 2)
+	changed := g.entries()
+	changed[1].Defn += " -- changed"
+	wantKind(t, "another schema", second.Prepare(t.Context(), &g.Header, changed, g.plan()), stream.NotResumable)
+	h.Resumes = []stream.Resumed{{Run: "older", Again: []stream.DumpID{77}}, {Run: g.Header.Run, Again: []stream.DumpID{g.Data.ID}}}
+	if err := second.Prepare(t.Context(), &h, g.entries(), g.plan()); err != nil {
+		t.Fatal(err)
+	}
+	g.loaded(t, "put back", 0)
+	g.state(t, "put back", 1, 1)
+	if err := second.CopyFrom(t.Context(), &g.Data, g.chunk(1), g.some(7)); err != nil {
+		t.Fatal(err)
+	}
+	g.loaded(t, "at the end", 7)
 }
 
 // notEmpty: a target that holds anything is refused, and not touched.
