@@ -37,7 +37,7 @@ func (z *zeros) SizeHint() int64 { return z.hint }
 // TestMemory: many large objects at the same time, with parts of several sizes, stay within the memory that they were
 // given, buffers in store included, and all get through.
 func TestMemory(t *testing.T) {
-	const memory, puts, slack = 64 << 20, 40, 56 << 20
+	const memory, puts = 64 << 20, 40
 	s, f := openFake(t, func(o *s3store.Options) { o.PartSize, o.Memory = 0, memory })
 	f.counts = true
 	f.set(func(r *http.Request) *http.Response {
@@ -49,9 +49,9 @@ func TestMemory(t *testing.T) {
 	runtime.GC()
 	var before runtime.MemStats
 	runtime.ReadMemStats(&before)
-	// Options counts on the first MiB of eight objects, not of all; and the buffers of an upload that has ended are still there while
-	// the next one's are made.
-	const allowed = 2*memory + puts<<20 + slack
+	// What the parts take is held against the limit below, to the byte. This is against a store that forgets to ask: 40 objects with three
+	// parts each would be 700 MiB. Between the two is what was let go of and not collected yet, the more the slower the machine.
+	const allowed = 5 * memory
 	var most uint64
 	done := make(chan struct{})
 	var watch sync.WaitGroup
