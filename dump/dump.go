@@ -86,10 +86,9 @@ func run(ctx context.Context, snap Snapshot, w *stream.Writer, o Options) (*stre
 	}
 	h.Run, h.Tool, h.Created = o.Run, o.Tool, time.Now().UTC().Truncate(time.Second)
 	var plan []stream.Chunk
-	var kept []stream.Record
-	same := false
+	var kept standing
 	if o.Prior != nil {
-		if kept, same, err = resume(ctx, snap, &h, entries, o); err != nil {
+		if kept, err = resume(ctx, snap, &h, entries, o); err != nil {
 			return nil, err
 		}
 		plan = o.Prior.Plan
@@ -101,7 +100,7 @@ func run(ctx context.Context, snap Snapshot, w *stream.Writer, o Options) (*stre
 		bytes += c.Bytes
 	}
 	o.Observe.Send(stream.Event{Kind: stream.EventPlan, Side: "dump", Count: len(plan), Bytes: bytes})
-	if same && !w.Live() {
+	if kept.same && !w.Live() {
 		h, err = w.GoOn()
 	} else {
 		h, err = w.Begin(ctx, h, entries, plan)
@@ -109,7 +108,7 @@ func run(ctx context.Context, snap Snapshot, w *stream.Writer, o Options) (*stre
 	if err != nil {
 		return nil, err
 	}
-	if err := w.Keep(ctx, kept, same); err != nil {
+	if err := w.Keep(ctx, kept.records, kept.same); err != nil {
 		return nil, err
 	}
 	if o.Begun != nil {
@@ -119,8 +118,13 @@ func run(ctx context.Context, snap Snapshot, w *stream.Writer, o Options) (*stre
 		entries = onlyData(entries) // there is no index to make, and thousands of objects take room
 	}
 	o.Observe.Send(stream.Event{Kind: stream.EventPhase, Side: "dump", Text: "data"})
-	if err := copyAll(ctx, snap, w, entries, without(plan, kept), o); err != nil {
+	if err := copyAll(ctx, snap, w, entries, without(plan, kept.records), o); err != nil {
 		return nil, err
+	}
+	if kept.unread && w.Live() {
+		if err := recount(ctx, snap, entries, kept.records, w.Records(), o); err != nil {
+			return nil, err
+		}
 	}
 	if err := snap.Release(ctx); err != nil {
 		return nil, err

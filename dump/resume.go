@@ -10,37 +10,48 @@ import (
 	"github.com/pgmove/pgmove/stream"
 )
 
-// resume decides what of an earlier dump stands, and completes the header. It returns the records of the chunks
-// that need not be read again, and whether the snapshot provably shows the same as the earlier one.
+// standing is what of an earlier dump stands: the records of the chunks that need not be read again.
+type standing struct {
+	records []stream.Record
+	same    bool // the snapshot provably shows the same as the earlier one, and the run stays the same
+	unread  bool // the records were not compared with the source
+}
+
+// resume decides what of an earlier dump stands, and completes the header.
 //
 // Where that can't be proven, the rows of each table that was finished are digested again under the new
 // snapshot: equal ones stand, as what the new snapshot holds. All others come again whole, so that a table is never
 // of two snapshots. That is another run, which says from which one it goes on.
-func resume(ctx context.Context, snap Snapshot, h *stream.Header, entries []stream.Entry, o Options) ([]stream.Record, bool, error) {
+func resume(ctx context.Context, snap Snapshot, h *stream.Header, entries []stream.Entry, o Options) (standing, error) {
 	p := o.Prior
+	none := standing{}
 	if err := h.Source.SameOrigin(&p.Header.Source); err != nil {
-		return nil, false, err
+		return none, err
 	}
 	now := stream.Prints(entries)
 	if err := stream.SameSchema(p.Prints, now); err != nil {
-		return nil, false, err
+		return none, err
+	}
+	if err := checkPlan(ctx, snap, entries, p.Plan); err != nil {
+		return none, err
 	}
 	if h.Source.SameSnapshot(&p.Header.Source) {
 		if stream.SameValues(p.Prints, now) && !p.Torn {
 			*h = p.Header
-			return p.Records, true, nil
+			return standing{p.Records, true, true}, nil
 		}
 		h.Resumes = append(slices.Clone(p.Header.Resumes), stream.Resumed{Run: p.Header.Run})
-		return p.Records, false, nil
+		return standing{p.Records, false, true}, nil
 	}
 	o.Observe.Warn("dump", "it can't be proven that the source is as it was: what was finished is digested again")
 	o.Observe.Send(stream.Event{Kind: stream.EventPhase, Side: "dump", Text: "digests"})
 	again, err := differing(ctx, snap, entries, o)
 	if err != nil {
-		return nil, false, err
+		return none, err
 	}
 	h.Resumes = append(slices.Clone(p.Header.Resumes), stream.Resumed{Run: p.Header.Run, Again: again})
-	return slices.DeleteFunc(slices.Clone(p.Records), func(r stream.Record) bool { return slices.Contains(again, r.Table) }), false, nil
+	kept := slices.DeleteFunc(slices.Clone(p.Records), func(r stream.Record) bool { return slices.Contains(again, r.Table) })
+	return standing{records: kept}, nil
 }
 
 // differing returns the data entries whose rows come (again): all that weren't finished whole, those that

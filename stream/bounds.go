@@ -130,6 +130,15 @@ func (c *Chunk) check() error {
 	return nil
 }
 
+// CheckPlan checks that the chunks are all those of the entries with rows.
+func CheckPlan(plan []Chunk, entries []Entry) error {
+	data, err := checkEntries(entries)
+	if err != nil {
+		return err
+	}
+	return checkPlan(plan, data)
+}
+
 // checkPlan checks that the chunks are all those of the data entries: by ID, whether an entry is of
 // large objects.
 func checkPlan(plan []Chunk, data map[DumpID]bool) error {

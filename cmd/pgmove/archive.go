@@ -24,7 +24,7 @@ func newDumpCommand() *cli.Command {
 }
 
 func runDump(ctx context.Context, c *cli.Context, rep *Report) error {
-	from, err := connFlag(c, "source")
+	from, err := rep.conn(c, "source")
 	if err != nil {
 		return err
 	}
@@ -50,6 +50,7 @@ func runDump(ctx context.Context, c *cli.Context, rep *Report) error {
 		return err
 	}
 	defer src.Close()
+	rep.connected()
 	if was.sealed != nil {
 		contents := &was.sealed.Manifest().Contents
 		facts := src.Facts()

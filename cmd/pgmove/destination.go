@@ -30,8 +30,8 @@ type destination struct {
 }
 
 // newDestination reads the flags; it connects to nothing.
-func newDestination(c *cli.Context) (*destination, error) {
-	conn, err := connFlag(c, "target")
+func newDestination(c *cli.Context, rep *Report) (*destination, error) {
+	conn, err := rep.conn(c, "target")
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (d *destination) open(ctx context.Context, c *cli.Context, src stream.Sourc
 		return err
 	}
 	if d.level != validate.None || d.occupied != nil {
-		d.compared, err = openCompared(ctx, c, d.conn, src, d.noSchema, o)
+		d.compared, err = openCompared(ctx, c, d.conn, src, comparing{noSchema: d.noSchema}, o)
 	}
 	if err == nil && d.level == validate.Digest {
 		d.early = validate.NewEarly(d.compared, o)

@@ -190,10 +190,13 @@ func openSource(ctx context.Context, c *cli.Context, conn *pgsession.Conn, kept 
 	return pgsource.Open(ctx, conn, opts)
 }
 
+// comparing says how a target is read: without its schema, and not by conditions from a file.
+type comparing struct{ noSchema, ownFilters bool }
+
 // openCompared opens a target for reading, the way the contents were read.
-func openCompared(ctx context.Context, c *cli.Context, conn *pgsession.Conn, src stream.Source, noSchema bool, o stream.Observer) (*pgsource.Source, error) {
+func openCompared(ctx context.Context, c *cli.Context, conn *pgsession.Conn, src stream.Source, how comparing, o stream.Observer) (*pgsource.Source, error) {
 	opts := pgsource.Options{Jobs: c.Int("jobs"), BinDir: c.String("pg-bin"), Encoding: src.Encoding,
-		NoSchema: noSchema, NoIndex: true, Selection: src.Selection, Patience: patience, Observe: o, Side: "validate"}
+		NoSchema: how.noSchema, NoIndex: true, OwnFilters: how.ownFilters, Selection: src.Selection, Patience: patience, Observe: o, Side: "validate"}
 	if size := c.String("split-size"); size != "" {
 		n, err := byteSize("split-size", size)
 		if err != nil {

@@ -24,6 +24,7 @@ import (
 var version = "dev"
 
 func main() {
+	noCore()
 	os.Exit(Main(os.Args, os.Stdout, os.Stderr))
 }
 

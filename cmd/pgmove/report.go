@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/pgmove/pgmove/internal/pgsession"
 	"github.com/pgmove/pgmove/stream"
 	"github.com/pgmove/pgmove/validate"
 )
@@ -32,9 +33,12 @@ type Report struct {
 	Rows     int64            `json:"rows"`
 	Bytes    int64            `json:"bytes"`
 	Warnings []string         `json:"warnings,omitempty"`
+	// Connections says how each side was reached.
+	Connections []ConnectionReport `json:"connections,omitempty"`
 	Result   *validate.Result `json:"validation,omitempty"`
 	Contents *stream.Contents `json:"contents,omitempty"`
 
+	conns    map[string]*pgsession.Conn // by side
 	jobs     int
 	noSchema bool
 	noOwner  bool
@@ -68,6 +72,36 @@ type TableReport struct {
 	Note    string  `json:"note,omitempty"`
 }
 
+// ConnectionReport says how a side was reached. Its password is nowhere.
+type ConnectionReport struct {
+	Side string `json:"side"` // source or target
+	Name string `json:"name"`
+	pgsession.Security
+}
+
+// conn reads a side's connection string.
+func (r *Report) conn(c *cli.Context, side string) (*pgsession.Conn, error) {
+	conn, err := connFlag(c, side)
+	r.conns[side] = conn
+	return conn, err
+}
+
+// connected notes how the sides were reached that were so far, and warns where that was not safe.
+func (r *Report) connected() {
+	for _, side := range []string{"source", "target"} {
+		conn := r.conns[side]
+		if conn == nil || !conn.Security().Tried {
+			continue
+		}
+		s := conn.Security()
+		delete(r.conns, side)
+		r.Connections = append(r.Connections, ConnectionReport{Side: side, Name: conn.Name(), Security: s})
+		if w := s.Weakness(); w != "" {
+			r.observe(stream.Event{Kind: stream.EventWarning, Side: side, Text: side + " " + conn.Name() + ": " + w})
+		}
+	}
+}
+
 // SectionReport says when a side was in a phase.
 type SectionReport struct {
 	Side    string    `json:"side"`
@@ -79,7 +113,8 @@ type SectionReport struct {
 func newReport(c *cli.Context) *Report {
 	return &Report{Command: c.Command.Name, Tool: version, Started: time.Now(), jobs: c.Int("jobs"), noSchema: c.Bool("no-schema-check"),
 		noOwner: c.Bool("no-owner"), noACL: c.Bool("no-acl"),
-		loadTime: map[stream.DumpID]time.Duration{}, loaded: map[stream.DumpID]int64{}, phases: map[string]string{}, warned: map[string]bool{}}
+		loadTime: map[stream.DumpID]time.Duration{}, loaded: map[stream.DumpID]int64{}, phases: map[string]string{}, warned: map[string]bool{},
+		conns: map[string]*pgsession.Conn{}}
 }
 
 // observe takes the events of all sides.

@@ -25,7 +25,7 @@ func newRestoreCommand() *cli.Command {
 }
 
 func runRestore(ctx context.Context, c *cli.Context, rep *Report) error {
-	to, err := newDestination(c)
+	to, err := newDestination(c, rep)
 	if err != nil {
 		return err
 	}

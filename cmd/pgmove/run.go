@@ -32,11 +32,11 @@ func newRunCommand() *cli.Command {
 
 // runRun is dump and restore over one archive, then validate.
 func runRun(ctx context.Context, c *cli.Context, rep *Report) error {
-	from, err := connFlag(c, "source")
+	from, err := rep.conn(c, "source")
 	if err != nil {
 		return err
 	}
-	to, err := newDestination(c)
+	to, err := newDestination(c, rep)
 	if err != nil {
 		return err
 	}
@@ -79,6 +79,7 @@ func fill(ctx context.Context, c *cli.Context, from *pgsession.Conn, to *destina
 	if err := to.open(ctx, c, src.Facts(), rep.observe); err != nil {
 		return nil, err
 	}
+	rep.connected()
 	if to.occupied != nil {
 		return dump.Measure(ctx, src, dump.Options{Jobs: c.Int("jobs"), Tool: version, Observe: rep.observe})
 	}

@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -19,6 +19,7 @@ func session(c *cli.Context, f func(context.Context, *cli.Context, *Report) erro
 	}
 	rep := newReport(c)
 	err := progressing(c, rep, f)
+	rep.connected()
 	rep.end(err)
 	if rep.moved() {
 		rep.print(c.App.Writer)
@@ -49,13 +50,22 @@ func progressing(c *cli.Context, rep *Report, f func(context.Context, *cli.Conte
 
 // writeFile writes a file whole or not at all, readable by its owner alone.
 func writeFile(name string, b []byte) error {
-	tmp := fmt.Sprintf("%s.tmp%d", name, os.Getpid())
-	if err := os.WriteFile(tmp, b, 0o600); err != nil {
+	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
+		// A pipe or a terminal, /dev/stdout for one, is not to be replaced.
+		return os.WriteFile(name, b, 0o600)
+	}
+	// A new file under a name that nobody else in a shared folder can have made before.
+	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".tmp")
+	if err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, name); err != nil {
-		_ = os.Remove(tmp)
-		return err
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), name)
 	}
-	return nil
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
 }

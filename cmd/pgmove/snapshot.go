@@ -38,6 +38,9 @@ func runSnapshot(c *cli.Context) error {
 		return err
 	}
 	defer src.Close()
+	if w := from.Security().Weakness(); w != "" {
+		fmt.Fprintf(c.App.ErrWriter, "warning: source %s: %s\n", from.Name(), w)
+	}
 	var perr error
 	err = src.Hold(c.Context, func(id string) {
 		line := []byte(id)

@@ -24,7 +24,7 @@ func newValidateCommand() *cli.Command {
 }
 
 func runValidate(ctx context.Context, c *cli.Context, rep *Report) error {
-	to, err := connFlag(c, "target")
+	to, err := rep.conn(c, "target")
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func runValidate(ctx context.Context, c *cli.Context, rep *Report) error {
 		return err
 	}
 	rep.setContents(contents)
-	target, err := openCompared(ctx, c, to, contents.Header.Source, rep.noSchema, rep.observe)
+	target, err := openCompared(ctx, c, to, contents.Header.Source, comparing{noSchema: rep.noSchema, ownFilters: c.IsSet("archive") || c.IsSet("digests")}, rep.observe)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func expected(ctx context.Context, c *cli.Context, rep *Report) (*stream.Content
 	case c.IsSet("digests"):
 		return readDigests(c.String("digests"))
 	}
-	from, err := connFlag(c, "source")
+	from, err := rep.conn(c, "source")
 	if err != nil {
 		return nil, err
 	}

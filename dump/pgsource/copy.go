@@ -146,6 +146,9 @@ func (s *Source) CopyTo(ctx context.Context, e *stream.Entry, c stream.Chunk, w 
 	if err := s.check(); err != nil {
 		return err
 	}
+	if err := s.checkFilter(e); err != nil {
+		return err
+	}
 	err := s.copyTo(ctx, e, c, w)
 	if err == nil && ctx.Err() != nil {
 		return context.Cause(ctx) // what is cancelled counts as cancelled, also at its very end
@@ -219,22 +222,33 @@ func copyQuery(t *stream.Table, cond, format string) string {
 // apart by OFFSET 0, so that each object is opened, measured and closed once, in
 // the order of the OIDs.
 func blobQuery(cond string) string {
-	return fmt.Sprintf(`COPY (SELECT o.oid, p.at, pg_catalog.lo_get(o.oid, p.at, %d)
-		FROM (SELECT m.oid FROM pg_catalog.pg_largeobject_metadata m WHERE %s ORDER BY m.oid OFFSET 0) o,
-		LATERAL (SELECT b.size FROM (SELECT a.fd, pg_catalog.lo_lseek64(a.fd, 0, 2) AS size
-			FROM (SELECT pg_catalog.lo_open(o.oid, 262144) AS fd OFFSET 0) a OFFSET 0) b WHERE pg_catalog.lo_close(b.fd) = 0 OFFSET 0) z,
-		LATERAL pg_catalog.generate_series(0::bigint, greatest(z.size - 1, 0), %d) AS p (at)) TO STDOUT (FORMAT binary)`,
-		stream.BlobPiece, cond, stream.BlobPiece)
+	return fmt.Sprintf(`COPY (SELECT o.oid, p.at, pg_catalog.lo_get(o.oid, p.at, %d) FROM %s) TO STDOUT (FORMAT binary)`, stream.BlobPiece, blobPieces(cond))
 }
 
-// Count counts a table's rows on the server.
+// blobPieces is what blobQuery selects from.
+func blobPieces(cond string) string {
+	return fmt.Sprintf(`(SELECT m.oid FROM pg_catalog.pg_largeobject_metadata m WHERE %s ORDER BY m.oid OFFSET 0) o,
+		LATERAL (SELECT b.size FROM (SELECT a.fd, pg_catalog.lo_lseek64(a.fd, 0, 2) AS size
+			FROM (SELECT pg_catalog.lo_open(o.oid, 262144) AS fd OFFSET 0) a OFFSET 0) b WHERE pg_catalog.lo_close(b.fd) = 0 OFFSET 0) z,
+		LATERAL pg_catalog.generate_series(0::bigint, greatest(z.size - 1, 0), %d) AS p (at)`,
+		cond, stream.BlobPiece)
+}
+
+// Count counts a table's rows on the server; of large objects their pieces.
 func (s *Source) Count(ctx context.Context, e *stream.Entry) (int64, error) {
 	if err := s.check(); err != nil {
 		return 0, err
 	}
+	if err := s.checkFilter(e); err != nil {
+		return 0, err
+	}
+	sql := "SELECT count(*) FROM ONLY " + pgsession.Qualified(string(e.Table.Namespace), string(e.Table.Name)) + " " + string(e.Table.Filter)
+	if e.Table.LargeObjects {
+		sql = "SELECT count(*) FROM " + blobPieces("true")
+	}
 	var n int64
 	err := s.with(ctx, func(w *worker) error {
-		row, err := w.sess.Row(ctx, "SELECT count(*) FROM ONLY "+pgsession.Qualified(string(e.Table.Namespace), string(e.Table.Name))+" "+string(e.Table.Filter))
+		row, err := w.sess.Row(ctx, sql)
 		if err == nil {
 			n = number(row[0])
 		}

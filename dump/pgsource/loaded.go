@@ -16,9 +16,9 @@ import (
 // Entries and CopyTo, 0.
 func (s *Source) Parts(t *stream.Table) int {
 	switch {
-	case t.LargeObjects:
+	case t.LargeObjects, t.Filter != "": // a condition is checked by the catalogs, and those are read later
 		return 0
-	case s.versnum < 140000 || t.Filter != "":
+	case s.versnum < 140000:
 		return 1
 	}
 	return int(min(max((t.Bytes+s.opts.SplitSize-1)/s.opts.SplitSize, 1), 10000))

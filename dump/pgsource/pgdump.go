@@ -138,18 +138,23 @@ func (t *tool) largeObjects(ctx context.Context, s *Source) (*pgtoc.TOC, error) 
 // run dumps in the custom format and reads the table of contents that comes first.
 // With head the rest is not awaited.
 func (t *tool) run(ctx context.Context, s *Source, more []string, head bool) (*pgtoc.TOC, error) {
-	dbname, env := s.conn.ToolArgs()
+	conn, err := s.conn.Tool(t.major)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
 	args := append([]string{"--format=custom", "--compress=0", "--no-password", "--snapshot=" + s.exported,
-		fmt.Sprintf("--lock-wait-timeout=%d", lockWait.Milliseconds()), "--dbname=" + dbname, "--encoding=" + s.opts.Encoding}, more...)
+		fmt.Sprintf("--lock-wait-timeout=%d", lockWait.Milliseconds()), "--dbname=" + conn.DBName, "--encoding=" + s.opts.Encoding}, more...)
 	if t.major >= 18 {
 		args = append(args, "--no-statistics")
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, t.path, args...)
+	cmd.ExtraFiles = conn.Files
 	// English messages: what pg_dump says is read here.
 	// What pg_dump does not pin itself, and defaults are printed by.
-	cmd.Env = append(append(os.Environ(), env...), "LC_ALL=C", "LC_MESSAGES=C", "PGAPPNAME=pgmove",
+	cmd.Env = append(conn.Env, "LC_ALL=C", "LC_MESSAGES=C", "PGAPPNAME=pgmove",
 		"PGOPTIONS="+strings.TrimSpace(os.Getenv("PGOPTIONS")+" -c bytea_output=hex -c TimeZone=UTC"))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -200,6 +205,8 @@ func dumpFailure(t *tool, said string, err error) error {
 		f.Kind, f.Hint = stream.Preflight, "install a pg_dump as new as the server"
 	case strings.Contains(said, "no matching"):
 		f.Kind, f.Hint = stream.Preflight, "check --schema and --table"
+	case strings.Contains(said, "certificate"), strings.Contains(said, "SSL"):
+		f.Kind, f.Hint = stream.Denied, "pg_dump checks the server's certificate by sslrootcert=FILE alone, or by ~/.postgresql/root.crt: name the authority's file"
 	case strings.Contains(said, "connection to server"):
 		f.Kind = stream.Outage
 	}

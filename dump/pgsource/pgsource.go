@@ -56,6 +56,9 @@ type Options struct {
 	// Hold); OrNew takes a new one where that is gone.
 	Snapshot string
 	OrNew    bool
+	// OwnFilters refuses to read tables under conditions that aren't the server's own: who compares with a file did not
+	// ask for SQL from it to be run.
+	OwnFilters bool
 	// NoSchema leaves pg_dump out: no schema entries, only what rows need.
 	NoSchema bool
 	// NoIndex says that nobody will ask for the Index: what it needs is not kept.
@@ -160,7 +163,7 @@ func Open(ctx context.Context, conn *pgsession.Conn, o Options) (*Source, error)
 }
 
 func (s *Source) session(ctx context.Context) (*pgsession.Session, error) {
-	return pgsession.Connect(ctx, s.conn, pgsession.Options{Encoding: s.opts.Encoding, ReadOnly: true, Patience: s.opts.Patience,
+	return pgsession.Connect(ctx, s.conn, pgsession.Options{Encoding: s.opts.Encoding, ReadOnly: true, OwnOnly: true, Patience: s.opts.Patience,
 		Notice: func(n *pgconn.Notice) {
 			if n.Severity == "WARNING" {
 				s.warn("source: " + stream.Text(n.Message).Display())

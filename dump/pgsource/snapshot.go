@@ -150,9 +150,17 @@ func (s *Source) blockers(ctx context.Context) string {
 	var out []string
 	for _, r := range rows {
 		out = append(out, fmt.Sprintf("process %s of %s has or awaits an exclusive lock on %s (%.80s)", r[0],
-			stream.Text(r[1]).Display(), stream.Text(r[3]).Display(), stream.Text(r[2]).Display()))
+			stream.Text(r[1]).Display(), stream.Text(r[3]).Display(), stream.Text(withoutValues(r[2])).Display()))
 	}
 	return strings.Join(out, "; ")
+}
+
+// withoutValues cuts another session's statement before its first string: it could be a password.
+func withoutValues(sql string) string {
+	if i := strings.IndexAny(sql, "'$"); i >= 0 {
+		return sql[:i] + "…"
+	}
+	return sql
 }
 
 // watch looks after the coordinator: an idle connection may be cut without a

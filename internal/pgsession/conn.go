@@ -1,13 +1,16 @@
 package pgsession
 
 import (
+	"cmp"
 	"errors"
+	"maps"
 	"net"
-	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -19,7 +22,11 @@ import (
 // them, filled in from the PG* environment, the service file and .pgpass.
 type Conn struct {
 	config *pgconn.Config
-	text   string // as given, without its password
+	text   string // as given, without its passwords
+	// keyPassword is the sslpassword that the string or PGSSLPASSWORD gave; service says that a service file has a say.
+	keyPassword string
+	service     bool
+	seen        atomic.Pointer[string] // the TLS version of the last connection; see Security
 }
 
 // ours are the parameters of libpq that pgx would send to the server as settings.
@@ -29,7 +36,27 @@ var ours = map[string]bool{
 	"tcp_user_timeout": true, "gssencmode": true, "gsslib": true, "gssdelegation": true, "sslcompression": true,
 	"fallback_application_name": true, "load_balance_hosts": true,
 	"ssl_min_protocol_version": false, "ssl_max_protocol_version": false,
-	"sslcrl": false, "sslcrldir": false, "requirepeer": false, "replication": false, "sslkeylogfile": false,
+	"sslcrl": false, "sslcrldir": false, "requirepeer": false, "replication": false, "sslkeylogfile": false, "hostaddr": false,
+}
+
+// variables are those of libpq that pgx doesn't know, and that would weaken or redirect a connection if they
+// were passed over: pg_dump heeds them. The function says which values do no harm.
+var variables = map[string]func(string) bool{
+	"PGHOSTADDR": never, "PGREQUIREPEER": never, "PGSSLCRL": never, "PGSSLCRLDIR": never, "PGSSLMAXPROTOCOLVERSION": never,
+	"PGSSLMINPROTOCOLVERSION": func(v string) bool { return v == "TLSv1" || v == "TLSv1.1" || v == "TLSv1.2" }, // pgx's own least is 1.2
+	"PGGSSENCMODE":            func(v string) bool { return v != "require" },
+}
+
+func never(string) bool { return false }
+
+// unsupported returns the variable of the environment that asks for what pgmove can't do, "" for none.
+func unsupported() string {
+	for _, k := range slices.Sorted(maps.Keys(variables)) {
+		if v := os.Getenv(k); v != "" && !variables[k](v) {
+			return k
+		}
+	}
+	return ""
 }
 
 // Parse reads a connection string. Its errors are Failures of kind Usage and
@@ -45,7 +72,14 @@ func Parse(s string) (*Conn, error) {
 			return nil, notParsed(s, nil) // to libpq a database's name, to its writer a password with a slash
 		}
 	}
-	c := &Conn{config: cfg, text: withoutPassword(s)}
+	if k := unsupported(); k != "" {
+		return nil, stream.Fail(stream.Usage, "pgmove does not support %s, and does not pass it over", k).WithHint("unset it for pgmove")
+	}
+	c := &Conn{config: cfg}
+	var gone map[string]string
+	c.text, gone = withoutPassword(s)
+	c.keyPassword = cmp.Or(gone["sslpassword"], os.Getenv("PGSSLPASSWORD"))
+	c.service = os.Getenv("PGSERVICE") != "" || hasService.MatchString(c.text)
 	for k := range cfg.RuntimeParams {
 		if !setting.MatchString(k) {
 			// Most likely a password with a "?" in it: nothing of it is shown.
@@ -57,7 +91,7 @@ func Parse(s string) (*Conn, error) {
 		switch {
 		case !known:
 			continue
-		case !harmless:
+		case !harmless, k == "gssencmode" && cfg.RuntimeParams[k] == "require":
 			return nil, (&stream.Failure{Kind: stream.Usage, Object: c.Name(), Msg: "pgmove does not support the parameter " + k}).
 				WithHint("leave it out of the connection string")
 		}
@@ -101,26 +135,16 @@ func (c *Conn) Database() string {
 // User is the role.
 func (c *Conn) User() string { return c.config.User }
 
-// TLS reports whether the connection is encrypted if the server can.
-func (c *Conn) TLS() bool { return c.config.TLSConfig != nil }
-
-// ToolArgs returns what a libpq program needs to connect as c does: the value of
-// its --dbname, without the password, and the environment that carries it.
-func (c *Conn) ToolArgs() (dbname string, env []string) {
-	if c.config.Password != "" {
-		env = append(env, "PGPASSWORD="+c.config.Password)
-	}
-	return c.text, env
-}
-
 func (c *Conn) scrub(err error) error {
 	var cerr *pgconn.ConnectError
 	s := err.Error()
 	if errors.As(err, &cerr) && cerr.Unwrap() != nil {
 		s = cerr.Unwrap().Error()
 	}
-	if p := c.config.Password; p != "" {
-		s = strings.ReplaceAll(s, p, "(password)")
+	for _, p := range []string{c.config.Password, c.keyPassword} {
+		if p != "" {
+			s = strings.ReplaceAll(s, p, "(password)")
+		}
 	}
 	// With and without TLS the same host says the same.
 	var said []string
@@ -131,6 +155,9 @@ func (c *Conn) scrub(err error) error {
 	}
 	return errors.New(strings.Join(said, "; "))
 }
+
+// hasService finds a service in a string whose passwords are out.
+var hasService = regexp.MustCompile(`(?:^|[?&\s])service\s*=`)
 
 // setting matches the names of the server's settings.
 var setting = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$.]*$`)
@@ -165,69 +192,3 @@ func notParsed(s string, err error) error {
 		WithHint("write postgres://user@host:5432/database or host=… dbname=…")
 }
 
-// isSecret names the parameters that hold passwords.
-func isSecret(key string) bool {
-	k := strings.ToLower(key)
-	return k == "password" || k == "sslpassword"
-}
-
-// pairsWithoutPassword takes the passwords out of key=value pairs that were parsed before.
-func pairsWithoutPassword(s string) string {
-	var keep []string
-	for {
-		s = strings.TrimLeft(s, " \t\n\r\f\v")
-		key, rest, ok := strings.Cut(s, "=")
-		if !ok {
-			return strings.Join(keep, " ")
-		}
-		v := strings.TrimLeft(rest, " \t\n\r\f\v")
-		end, inQuotes := 0, strings.HasPrefix(v, "'")
-		for i := 0; i < len(v); i++ {
-			end = i + 1
-			if v[i] == '\\' {
-				i++
-				end = min(i+1, len(v))
-			} else if inQuotes && i > 0 && v[i] == '\'' {
-				break
-			} else if !inQuotes && strings.IndexByte(" \t\n\r\f\v", v[i]) >= 0 {
-				end = i
-				break
-			}
-		}
-		key = strings.TrimRight(key, " \t\n\r\f\v")
-		if !isSecret(key) {
-			keep = append(keep, key+"="+v[:end])
-		}
-		s = v[end:]
-	}
-}
-
-// withoutPassword takes the password out of a connection string that was parsed before.
-func withoutPassword(s string) string {
-	if !strings.HasPrefix(s, "postgres://") && !strings.HasPrefix(s, "postgresql://") {
-		return pairsWithoutPassword(s)
-	}
-	// By hand and not by net/url, whose rules are others than libpq's.
-	scheme, rest, _ := strings.Cut(s, "://")
-	if i := strings.IndexAny(rest, "@/"); i >= 0 && rest[i] == '@' {
-		user, _, _ := strings.Cut(rest[:i], ":")
-		scheme, rest = scheme+"://"+user, rest[i:]
-	} else {
-		scheme += "://"
-	}
-	rest, query, _ := strings.Cut(rest, "?")
-	var keep []string
-	for _, kv := range strings.Split(query, "&") {
-		k, _, _ := strings.Cut(kv, "=")
-		if u, err := url.PathUnescape(k); err == nil {
-			k = u
-		}
-		if kv != "" && !isSecret(strings.TrimSpace(k)) {
-			keep = append(keep, kv)
-		}
-	}
-	if len(keep) > 0 {
-		rest += "?" + strings.Join(keep, "&")
-	}
-	return scheme + rest
-}

@@ -40,6 +40,9 @@ type Options struct {
 	Encoding string
 	// ReadOnly makes transactions read-only by default.
 	ReadOnly bool
+	// OwnOnly has the server refuse to expand views and foreign tables of users, where it can: a sequence or table that is
+	// swapped for a view between its listing and its reading would run its owner's code with our rights.
+	OwnOnly bool
 	// Notice gets the server's notices and warnings; it may be nil.
 	Notice func(*pgconn.Notice)
 	// Patience is how long an unreachable server is tried again, 0 for not at all.
@@ -122,6 +125,7 @@ func connect(ctx context.Context, c *Conn, o Options) (*Session, error) {
 	if err != nil {
 		return nil, c.explain(err)
 	}
+	c.note(pc)
 	s := &Session{PgConn: pc}
 	if err := s.pin(ctx, o); err != nil {
 		_ = pc.Close(context.WithoutCancel(ctx))
@@ -157,6 +161,10 @@ func (s *Session) pin(ctx context.Context, o Options) error {
 	}
 	if o.ReadOnly {
 		q.WriteString("SET default_transaction_read_only = on;\n")
+	}
+	if o.OwnOnly {
+		// By the catalogs and not by the version: minor releases brought it, and not all servers are PostgreSQL's own.
+		q.WriteString("SELECT pg_catalog.set_config(name, 'view, foreign-table', false) FROM pg_catalog.pg_settings WHERE name = 'restrict_nonsystem_relation_kind';\n")
 	}
 	return s.Do(ctx, q.String())
 }
@@ -220,9 +228,11 @@ func (c *Conn) explain(err error) error {
 	var ne net.Error
 	var oe *net.OpError
 	var de *net.DNSError
-	switch {
+	switch hint := untrusted(err); {
 	case errors.Is(err, context.Canceled):
 		return err
+	case hint != "":
+		f.Kind, f.Hint = stream.Denied, hint
 	case errors.As(err, &oe), errors.As(err, &de), errors.As(err, &ne), errors.Is(err, context.DeadlineExceeded):
 		f.Kind, f.Hint = stream.Outage, "check the host, the port and the network between"
 	}

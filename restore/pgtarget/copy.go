@@ -25,7 +25,7 @@ func (e laterError) Unwrap() error { return e.error }
 // CopyFrom loads a chunk and writes its ledger row in one transaction.
 func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, rows stream.Rows) error {
 	err := t.with(ctx, func(s *pgsession.Session) error {
-		begin := "BEGIN; "
+		begin := "BEGIN; " + ownPath
 		t.needMu.Lock()
 		if t.need[e.ID] {
 			begin += setPath(t.path(), true)

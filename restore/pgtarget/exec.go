@@ -55,6 +55,11 @@ func (t *Target) fencedOff(ctx context.Context) bool {
 // user's function shadows a built-in one.
 func (t *Target) path() string { return "pg_catalog, " + string(t.source.SearchPath) }
 
+// ownPath goes before what relies on the empty search_path in a session in which functions of the archive may have run, as
+// CHECKs and triggers do while rows come: one of them could have set another for the session, and the next
+// statement's operators would be looked up there.
+const ownPath = "SET LOCAL search_path = '';\n"
+
 // setPath returns the statement that sets a search_path, for the transaction or the
 // session. As a string and not as SQL: a setting may hold "a;DROP", which the
 // server takes for one odd name.
@@ -72,7 +77,7 @@ func needsPath(code string) bool {
 }
 
 func (t *Target) skip(ctx context.Context, s *pgsession.Session, e *stream.Entry) error {
-	return s.Do(ctx, t.take([]string{fmt.Sprintf("(%d, %d, NULL::bigint, NULL::text)", e.ID, partOf(e))}))
+	return s.Do(ctx, t.take([]string{fmt.Sprintf("(%d, %d, NULL::bigint, NULL::pg_catalog.text)", e.ID, partOf(e))}))
 }
 
 // apply runs entries in a transaction, under a search_path if one is given.
@@ -81,11 +86,13 @@ func (t *Target) apply(ctx context.Context, s *pgsession.Session, entries []*str
 	q.WriteString("BEGIN;\n")
 	if path != "" {
 		q.WriteString(setPath(path, true))
+	} else {
+		q.WriteString(ownPath)
 	}
 	space, am := stream.Text(""), stream.Text("")
 	values := make([]string, 0, len(entries))
 	for _, e := range entries {
-		values = append(values, fmt.Sprintf("(%d, %d, NULL::bigint, NULL::text)", e.ID, partOf(e)))
+		values = append(values, fmt.Sprintf("(%d, %d, NULL::bigint, NULL::pg_catalog.text)", e.ID, partOf(e)))
 		if t.opts.NoACL && (e.Desc == "ACL" || e.Desc == "DEFAULT ACL") {
 			continue
 		}
@@ -159,6 +166,9 @@ func (t *Target) explain(e *stream.Entry, err error) error {
 	}
 	f := &stream.Failure{Kind: stream.Failed, Object: fmt.Sprintf("%s %s (entry %d)", e.Desc.Display(), e.Name(), e.ID),
 		Msg: "the target refused it", Err: pgsession.ServerError(pe)}
+	if e.Secret {
+		f.Err = fmt.Errorf("%s (SQLSTATE %s)", pe.Severity, pe.Code) // the server quotes what it doesn't like
+	}
 	if pe.Code == "42501" {
 		f.Kind = stream.Denied
 	}
@@ -166,7 +176,7 @@ func (t *Target) explain(e *stream.Entry, err error) error {
 		f.Kind = stream.Outage
 	}
 	if e.Secret {
-		f.Hint = "its SQL is not shown: it may hold a password"
+		f.Hint = "its SQL and the server's words are not shown: they may hold a password; the server's log has them"
 	} else {
 		f.Hint = fmt.Sprintf("its SQL: %.400s", strings.TrimSpace(e.Defn.Display()))
 	}

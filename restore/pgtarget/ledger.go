@@ -68,7 +68,7 @@ func partOf(e *stream.Entry) int {
 // the transaction with it: so ledger and COMMIT go in one round trip. FOR SHARE
 // makes that other process wait for transactions of ours that are already past it.
 func (t *Target) take(values []string) string {
-	return fmt.Sprintf(`INSERT INTO pgmove.taken (id, part, rows, digest)
+	return ownPath + fmt.Sprintf(`INSERT INTO pgmove.taken (id, part, rows, digest)
 SELECT v.id, v.part, v.rows, v.digest FROM (VALUES %s) v (id, part, rows, digest), (SELECT 1 / pg_catalog.count(*) AS mine FROM (
 SELECT FROM pgmove.run WHERE run = %s AND epoch = %d FOR SHARE) r) r WHERE mine = 1`,
 		strings.Join(values, ", "), pgsession.Literal(t.run), t.epoch)

@@ -1,0 +1,108 @@
+package pgsession
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Security says how a connection is protected on its way: what was asked for, and what came of it.
+type Security struct {
+	// Mode is libpq's sslmode as it works out: require with a root certificate is verify-ca, and sslrootcert=system is
+	// verify-full. It is "socket" where all hosts are Unix sockets.
+	Mode string `json:"sslmode"`
+	// TLS is the version of the last connection, "" where that was not encrypted or there was none yet.
+	TLS string `json:"tls,omitempty"`
+	// Tried says that there was a connection.
+	Tried bool `json:"-"`
+	// Local says that no other machine is on the way.
+	Local bool `json:"local,omitempty"`
+}
+
+// Security returns how connections are protected.
+func (c *Conn) Security() Security {
+	s := Security{Mode: mode(c.config), Local: local(c.config.Host)}
+	for _, f := range c.config.Fallbacks {
+		s.Local = s.Local && local(f.Host)
+	}
+	if p := c.seen.Load(); p != nil {
+		s.TLS, s.Tried = *p, true
+	}
+	return s
+}
+
+// Weakness says what is amiss with the protection, "" where nothing is.
+func (s Security) Weakness() string {
+	switch {
+	case s.Local || s.Mode == "verify-full" || s.Mode == "socket":
+		return ""
+	case s.TLS == "":
+		return "the connection is not encrypted (sslmode=" + s.Mode + "): who is on the way reads all"
+	case s.Mode == "verify-ca":
+		return "the server's name is not checked (sslmode=verify-ca): any server with a certificate of that authority is taken"
+	}
+	return "the server's certificate is not checked (sslmode=" + s.Mode + "): who is on the way can pose as it; sslmode=verify-full checks it"
+}
+
+// mode works the sslmode out of what pgx made of it, over the first host: all others are alike.
+func mode(c *pgconn.Config) string {
+	if strings.HasPrefix(c.Host, "/") || strings.HasPrefix(c.Host, "@") {
+		return "socket"
+	}
+	var plain bool // the same host is tried without, too
+	for _, f := range c.Fallbacks {
+		plain = plain || f.Host == c.Host && f.Port == c.Port && (f.TLSConfig == nil) != (c.TLSConfig == nil)
+	}
+	switch t := c.TLSConfig; {
+	case t == nil && plain:
+		return "allow"
+	case t == nil:
+		return "disable"
+	case plain:
+		return "prefer"
+	case !t.InsecureSkipVerify:
+		return "verify-full"
+	case t.VerifyPeerCertificate != nil:
+		return "verify-ca"
+	}
+	return "require"
+}
+
+// local reports whether a host is this machine.
+func local(host string) bool {
+	if strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// note remembers how a connection came out.
+func (c *Conn) note(pc *pgconn.PgConn) {
+	version := ""
+	if t, ok := pc.Conn().(*tls.Conn); ok {
+		version = tls.VersionName(t.ConnectionState().Version)
+	}
+	c.seen.Store(&version)
+}
+
+// untrusted returns what to do about a server that isn't who it should be, or can't prove it; "" for other errors.
+func untrusted(err error) string {
+	var ce *tls.CertificateVerificationError
+	var he x509.HostnameError
+	var ae x509.UnknownAuthorityError
+	var ie x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &he):
+		return "connect by a name that the server's certificate bears; sslmode=verify-ca leaves the name out"
+	case errors.As(err, &ce), errors.As(err, &ae), errors.As(err, &ie):
+		return "name the authority that signed the server's certificate by sslrootcert=FILE"
+	case strings.Contains(err.Error(), "server refused TLS connection"):
+		return "the server has no TLS: switch it on there; a weaker sslmode sends everything in the clear"
+	}
+	return ""
+}
