@@ -84,7 +84,11 @@ func local(host string) bool {
 // note remembers how a connection came out.
 func (c *Conn) note(pc *pgconn.PgConn) {
 	version := ""
-	if t, ok := pc.Conn().(*tls.Conn); ok {
+	nc := pc.Conn()
+	if own, ok := nc.(*conn); ok {
+		nc = own.Conn
+	}
+	if t, ok := nc.(*tls.Conn); ok {
 		version = tls.VersionName(t.ConnectionState().Version)
 	}
 	c.seen.Store(&version)
