@@ -28,15 +28,15 @@ type Report struct {
 	ExitCode int       `json:"exit_code"`
 	Error    string    `json:"error,omitempty"`
 
-	Tables   []TableReport    `json:"tables"`
-	Sections []SectionReport  `json:"sections"`
-	Rows     int64            `json:"rows"`
-	Bytes    int64            `json:"bytes"`
-	Warnings []string         `json:"warnings,omitempty"`
+	Tables   []TableReport   `json:"tables"`
+	Sections []SectionReport `json:"sections"`
+	Rows     int64           `json:"rows"`
+	Bytes    int64           `json:"bytes"`
+	Warnings []string        `json:"warnings,omitempty"`
 	// Connections says how each side was reached.
 	Connections []ConnectionReport `json:"connections,omitempty"`
-	Result   *validate.Result `json:"validation,omitempty"`
-	Contents *stream.Contents `json:"contents,omitempty"`
+	Result      *validate.Result   `json:"validation,omitempty"`
+	Contents    *stream.Contents   `json:"contents,omitempty"`
 
 	conns    map[string]*pgsession.Conn // by side
 	jobs     int

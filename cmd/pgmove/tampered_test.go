@@ -126,7 +126,9 @@ func TestTamperedLedger(t *testing.T) {
 			}
 			return cs
 		}), []int{21}},
-		{"a smaller range", ranged(func(r stream.Text) stream.Text { return stream.Text(strings.Replace(string(r), "ctid >= '(", "ctid >= '(9", 1)) }), []int{21}},
+		{"a smaller range", ranged(func(r stream.Text) stream.Text {
+			return stream.Text(strings.Replace(string(r), "ctid >= '(", "ctid >= '(9", 1))
+		}), []int{21}},
 		{"no rows in a range", ranged(func(r stream.Text) stream.Text { return r + " AND false" }), []int{21}},
 		{"a range of other syntax", ranged(func(stream.Text) stream.Text { return "pg_sleep(0) IS NULL" }), []int{21}},
 		{"a range that ends the statement", ranged(func(stream.Text) stream.Text {

@@ -191,4 +191,3 @@ func notParsed(s string, err error) error {
 	return (&stream.Failure{Kind: stream.Usage, Object: stream.Text(shown).Display(), Msg: "not a connection string", Err: err}).
 		WithHint("write postgres://user@host:5432/database or host=… dbname=…")
 }
-

@@ -158,3 +158,28 @@ func session(t *testing.T) *Session {
 	t.Cleanup(s.End)
 	return s
 }
+
+// TestOwnOnly: a session for reading expands no view of a user's, so that what was a table when it was listed runs
+// nothing when it is read.
+func TestOwnOnly(t *testing.T) {
+	p := testbed.Shared(t, 0)
+	db := testbed.Database(t, p)
+	testbed.SQL(t, p, db, "CREATE VIEW public.swapped AS SELECT 1 AS last_value, true AS is_called")
+	for _, own := range []bool{false, true} {
+		s, err := Connect(t.Context(), mustParse(t, p.URL(db)), Options{OwnOnly: own, ReadOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		row, err := s.Row(t.Context(), "SELECT pg_catalog.current_setting('restrict_nonsystem_relation_kind', true)")
+		if err != nil || row[0] == "" && own {
+			t.Fatalf("the server of the tests does not know the setting: %v %v", row, err)
+		}
+		if _, err = s.Row(t.Context(), "SELECT last_value, is_called FROM public.swapped"); (err != nil) != own {
+			t.Errorf("a view of a user's, own only %t: %v", own, err)
+		}
+		if _, err = s.Row(t.Context(), "SELECT pid FROM pg_catalog.pg_stat_activity"); err != nil {
+			t.Errorf("the system's views: %v", err)
+		}
+		s.End()
+	}
+}

@@ -68,8 +68,6 @@ func (t *Tool) password(c *Conn, major int) error {
 	return nil
 }
 
-
-
 // hidden puts a text where the program alone can read it, and returns the path by which it does.
 func (t *Tool) hidden(text string) (string, error) {
 	f, err := nameless()
