@@ -130,6 +130,30 @@ func (c *Chunk) check() error {
 	return nil
 }
 
+// Check checks contents by themselves that come from a file: what says nothing would compare as equal.
+func (c *Contents) Check() error {
+	switch {
+	case c.Header.Format != FormatVersion:
+		return fmt.Errorf("their format is version %d, this pgmove reads %d", c.Header.Format, FormatVersion)
+	case c.Header.Run == "" || c.Header.Engine == "" || c.Header.Source.Encoding == "":
+		return errors.New("they don't say of which run and which source they are")
+	}
+	seen := map[DumpID]bool{}
+	for i := range c.Tables {
+		t := &c.Tables[i]
+		switch {
+		case t.ID <= 0 || seen[t.ID]:
+			return fmt.Errorf("two tables have the ID %d, or it is none", t.ID)
+		case t.Format != FormatText && t.Format != FormatBinary && t.Format != FormatBlobs, t.Table.LargeObjects != (t.Format == FormatBlobs):
+			return fmt.Errorf("the format of %s is %.40q", tableText(&t.Table), t.Format)
+		case t.Digest.Rows < 0:
+			return fmt.Errorf("%s has %d rows", tableText(&t.Table), t.Digest.Rows)
+		}
+		seen[t.ID] = true
+	}
+	return nil
+}
+
 // CheckPlan checks that the chunks are all those of the entries with rows.
 func CheckPlan(plan []Chunk, entries []Entry) error {
 	data, err := checkEntries(entries)

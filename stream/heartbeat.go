@@ -238,7 +238,7 @@ func readObject(ctx context.Context, s Store, key string, limit int64) ([]byte, 
 		err = cerr
 	}
 	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("it is larger than %d bytes", limit)
+		err = &Failure{Kind: Integrity, Object: key, Msg: fmt.Sprintf("it is larger than %d bytes", limit)}
 	}
 	return b, err
 }

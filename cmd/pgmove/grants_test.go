@@ -37,18 +37,24 @@ func TestLeastPrivilege(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = c.Close(t.Context())
+	// Its own owner may not read this one, and so the target's role can't read it back.
+	testbed.SQL(t, p, src, "SELECT lo_unlink(103)")
+	blob, err := p.Value(t.Context(), src, "SELECT max(oid) FROM pg_largeobject_metadata")
+	if err != nil {
+		t.Fatal(err)
+	}
 	// docs/security.md, "The source's role".
 	testbed.SQL(t, p, src, `CREATE ROLE giver LOGIN PASSWORD 'giver' BYPASSRLS;
 		GRANT CONNECT ON DATABASE `+src+` TO giver;
 		GRANT pg_read_all_data TO giver;
 		DO $$ DECLARE o oid; BEGIN FOR o IN SELECT oid FROM pg_largeobject_metadata LOOP EXECUTE format('GRANT SELECT ON LARGE OBJECT %s TO giver', o); END LOOP; END $$`)
 	// docs/security.md, "The target's role".
-	testbed.SQL(t, p, "postgres", "CREATE ROLE taker LOGIN PASSWORD 'taker'")
+	testbed.SQL(t, p, "postgres", "CREATE ROLE taker LOGIN PASSWORD 'taker' BYPASSRLS; GRANT pg_read_all_data TO taker")
 	ofRoles(t, p, "GRANT %s TO taker", "")
 	testbed.SQL(t, p, "postgres", `GRANT CREATE ON TABLESPACE "pgmove_test space" TO taker`)
 	empty := func() string {
 		db := testbed.Database(t, p)
-		testbed.SQL(t, p, "postgres", "ALTER DATABASE "+db+" OWNER TO taker")
+		testbed.SQL(t, p, "postgres", "ALTER DATABASE "+db+" OWNER TO pgmove_test_owner")
 		return db
 	}
 	run := func(dst string) []string {
@@ -63,8 +69,8 @@ func TestLeastPrivilege(t *testing.T) {
 		{"CONNECT", "REVOKE CONNECT ON DATABASE " + src + " FROM giver", "GRANT CONNECT ON DATABASE " + src + " TO giver", 12, []string{"CONNECT"}},
 		{"pg_read_all_data", "REVOKE pg_read_all_data FROM giver", "GRANT pg_read_all_data TO giver", 12, []string{"pg_read_all_data"}},
 		{"BYPASSRLS", "ALTER ROLE giver NOBYPASSRLS", "ALTER ROLE giver BYPASSRLS", 12, []string{"BYPASSRLS"}},
-		{"SELECT on a large object", "REVOKE SELECT ON LARGE OBJECT 103 FROM giver", "GRANT SELECT ON LARGE OBJECT 103 TO giver", 12, []string{"large object 103"}},
-		{"ownership of the target", "ALTER DATABASE " + dst + " OWNER TO postgres", "ALTER DATABASE " + dst + " OWNER TO taker", 12, []string{"may not create schemas", "owner"}},
+		{"SELECT on a large object", "REVOKE SELECT ON LARGE OBJECT " + blob + " FROM giver", "GRANT SELECT ON LARGE OBJECT " + blob + " TO giver", 12, []string{"large object " + blob}},
+		{"ownership of the target", "ALTER DATABASE " + dst + " OWNER TO postgres", "ALTER DATABASE " + dst + " OWNER TO pgmove_test_owner", 12, []string{"may not create schemas", "owner"}},
 		{"membership in an owner", "REVOKE pgmove_test_owner FROM taker", "GRANT pgmove_test_owner TO taker", 12, []string{"no member", "pgmove_test_owner", "--no-owner"}},
 		{"LOGIN of the target's role", "ALTER ROLE taker NOLOGIN", "ALTER ROLE taker LOGIN", 12, nil},
 	} {
@@ -79,6 +85,7 @@ func TestLeastPrivilege(t *testing.T) {
 	testbed.MustBeEqual(t, p, src, p, dst, stale...)
 	// Without membership in any owner: what is left is the restoring role's own.
 	ofRoles(t, p, "REVOKE %s FROM taker", "")
-	own := empty()
+	own := testbed.Database(t, p)
+	testbed.SQL(t, p, "postgres", "ALTER DATABASE "+own+" OWNER TO taker")
 	mustExit(t, 0, append(run(own), "--no-owner", "--no-acl")...)
 }

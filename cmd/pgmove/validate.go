@@ -110,5 +110,8 @@ func readDigests(file string) (*stream.Contents, error) {
 		return nil, (&stream.Failure{Kind: stream.Integrity, Object: file, Msg: "the report holds no digests"}).
 			WithHint("take the report of a run or a dump that ended well")
 	}
+	if err := r.Contents.Check(); err != nil {
+		return nil, (&stream.Failure{Kind: stream.Integrity, Object: file, Msg: "its digests are not what pgmove writes", Err: err})
+	}
 	return r.Contents, nil
 }

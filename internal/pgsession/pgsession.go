@@ -216,8 +216,10 @@ func (c *Conn) explain(err error) error {
 		switch {
 		case strings.HasPrefix(pe.Code, "28"):
 			f.Kind, f.Hint = stream.Denied, "check the user and the password, and the server's pg_hba.conf"
-		case pe.Code == "42501":
+		case pe.Code == "42501" && strings.Contains(pe.Message, "for database"):
 			f.Kind, f.Hint = stream.Denied, "grant the role CONNECT on the database"
+		case pe.Code == "42501":
+			f.Kind, f.Hint = stream.Denied, "the role's or the database's settings name what the role may not use: grant it pg_read_all_data, or USAGE on that schema"
 		case pe.Code == "3D000":
 			f.Kind, f.Hint = stream.Preflight, "create the database first: pgmove never does"
 		case pe.Code == "53300" || pe.Code == "57P03" || strings.HasPrefix(pe.Code, "57P"):
