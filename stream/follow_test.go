@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -262,5 +263,81 @@ func TestRefusedChunk(t *testing.T) {
 	cr.GiveBack(refused, false)
 	if err := <-done; !errors.Is(err, refused) {
 		t.Errorf("the writer gets %v", err)
+	}
+}
+
+// lastIsSlow is an Announcer that tells that nothing more comes before it tells of the last chunk.
+type lastIsSlow struct {
+	keys []string
+	over chan struct{} // closed when it told that nothing more comes
+	once sync.Once
+}
+
+func (a *lastIsSlow) Visible(ctx context.Context, i int) (string, error) {
+	if i >= len(a.keys) {
+		a.once.Do(func() { close(a.over) })
+		return "", stream.ErrNoMore
+	}
+	if i == len(a.keys)-1 {
+		select {
+		case <-a.over:
+			time.Sleep(20 * time.Millisecond) // for the other to draw its conclusion
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
+	}
+	return a.keys[i], nil
+}
+
+// TestLastChunkIsOnItsWay: who learns that nothing more will come waits for those who have yet to get the last chunk.
+func TestLastChunkIsOnItsWay(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	store := watch.New(openDir(t, t.TempDir(), true))
+	w := stream.NewWriter(store, false, stream.Zstd)
+	s := newSample(w, false)
+	if err := writeAll(ctx, w, s); err != nil {
+		t.Fatal(err)
+	}
+	a := &lastIsSlow{over: make(chan struct{})}
+	for i := range s.chunks {
+		a.keys = append(a.keys, fmt.Sprintf("pgmove/chunks/%d.json", s.chunks[i].ID))
+	}
+	for _, lost := range []bool{false, true} {
+		a.over, a.once = make(chan struct{}), sync.Once{}
+		if lost {
+			a.keys = a.keys[:len(a.keys)-1]
+		}
+		r := stream.Follow(store, "the archive", a, nil)
+		if err := begin(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 2)
+		for range 2 {
+			go func() {
+				for {
+					c, err := r.Next(ctx)
+					if err == nil {
+						var cr *stream.ChunkReader
+						if cr, err = r.OpenChunk(ctx, c); err == nil {
+							if _, err = io.Copy(io.Discard, cr); err == nil {
+								if _, err = cr.Verify(-1); err == nil {
+									err = cr.Close()
+								}
+							}
+						}
+					}
+					if err != nil {
+						ended <- err
+						return
+					}
+				}
+			}()
+		}
+		for range 2 {
+			if err := <-ended; lost && stream.KindOf(err) != stream.Integrity || !lost && err != io.EOF {
+				t.Errorf("lost %t: %v", lost, err)
+			}
+		}
 	}
 }

@@ -34,6 +34,7 @@ func (r *Reader) Next(ctx context.Context) (Chunk, error) {
 		cursor, wake := r.cursor, r.wake
 		if !announced {
 			r.cursor++
+			r.asking++
 		}
 		r.mu.Unlock()
 		if announced {
@@ -47,16 +48,14 @@ func (r *Reader) Next(ctx context.Context) (Chunk, error) {
 			continue
 		}
 		key, err := r.visible(ctx, cursor)
-		if errors.Is(err, errNoMore) && r.allHanded() {
-			continue
-		}
+		c, ok := r.answered(key, err)
 		if errors.Is(err, errNoMore) {
-			return Chunk{}, r.broken(keyHeartbeat, errors.New("the dump has ended without all chunks of its plan"))
+			err = r.nothingMore(ctx)
 		}
 		if err != nil {
 			return Chunk{}, err
 		}
-		if c, ok := r.announced(key); ok {
+		if ok {
 			return c, nil
 		}
 	}
@@ -65,17 +64,37 @@ func (r *Reader) Next(ctx context.Context) (Chunk, error) {
 // errNoMore is what an Announcer returns when nothing more will become visible.
 var errNoMore = errors.New("nothing more will come")
 
-func (r *Reader) allHanded() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.handed == len(r.plan)
+// nothingMore returns an error unless all chunks were handed out, or will be by those who asked before.
+func (r *Reader) nothingMore(ctx context.Context) error {
+	for {
+		r.mu.Lock()
+		all, asking, wake := r.handed == len(r.plan), r.asking > 0, r.wake
+		r.mu.Unlock()
+		switch {
+		case all:
+			return nil
+		case !asking:
+			return r.broken(keyHeartbeat, errors.New("the dump has ended without all chunks of its plan"))
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
-// announced returns the chunk that a key makes readable, if there is one. A live chunk may
-// be offered again and again, a stored one is handed out once, however often its key comes.
-func (r *Reader) announced(key string) (Chunk, bool) {
+// answered takes the answer to a question of Next. It returns the chunk that a key makes readable, if there is one. A live
+// chunk may be offered again and again, a stored one is handed out once, however often its key comes.
+func (r *Reader) answered(key string, err error) (Chunk, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.asking--; r.asking == 0 {
+		r.stir()
+	}
+	if err != nil {
+		return Chunk{}, false
+	}
 	c, ok := r.plan[key]
 	if !ok || r.header.Live {
 		return c, ok

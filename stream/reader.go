@@ -41,6 +41,7 @@ type Reader struct {
 	left    int               // chunks not yet finished
 	done    chan struct{}
 	cursor  int               // the next announcement to read
+	asking  int               // goroutines that wait for an announcement
 	handed  int               // chunks handed out upon their announcement
 	wake    chan struct{}     // closed, and made anew, when a chunk was given back
 	skipped map[string]Digest // by chunk key: what Skip was told
