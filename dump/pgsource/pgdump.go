@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/pgmove/pgmove/stream"
 	"github.com/pgmove/pgmove/stream/pgtoc"
@@ -77,10 +78,35 @@ func findTool(ctx context.Context, dir string, versionNum int) (*tool, error) {
 
 var versionPattern = regexp.MustCompile(`\(PostgreSQL\) ((\d+)(?:\.(\d+))?\S*)`)
 
+// wrapper is the program that Debian's packages put in the PATH. It runs what is in the first of places, and takes
+// longer to start than all that is asked of it.
+const wrapper = "pg_wrapper"
+
+// probed are programs that were asked before, by file: a run asks for the source and for the target.
+var probed sync.Map
+
 func probe(ctx context.Context, path string) *tool {
-	if st, err := os.Stat(path); err != nil || st.IsDir() {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil || filepath.Base(path) == wrapper {
 		return nil
 	}
+	st, err := os.Stat(path)
+	if err != nil || st.IsDir() {
+		return nil
+	}
+	file := fmt.Sprint(path, st.Size(), st.ModTime().UnixNano())
+	if t, ok := probed.Load(file); ok {
+		return t.(*tool)
+	}
+	t := ask(ctx, path)
+	if ctx.Err() == nil {
+		probed.Store(file, t)
+	}
+	return t
+}
+
+// ask has a program tell its version; nil where it is no pg_dump.
+func ask(ctx context.Context, path string) *tool {
 	out, err := exec.CommandContext(ctx, path, "--version").Output()
 	if err != nil {
 		return nil
