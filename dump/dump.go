@@ -9,13 +9,9 @@ package dump
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/pgmove/pgmove/stream"
 )
@@ -53,7 +49,9 @@ type Options struct {
 	// where it provably reads the same snapshot; else Run is the UUID.
 	Prior *stream.Prior
 	// Begun, where it isn't nil, is called once the archive's header, entries and plan are those of this run.
-	Begun   func()
+	Begun func()
+	// Retry is for chunks whose reading, or storing, an outage stopped.
+	Retry   stream.Retry
 	Observe stream.Observer
 }
 
@@ -186,46 +184,6 @@ func split(ctx context.Context, snap Snapshot, w *stream.Writer, entries []strea
 	}
 	slices.SortStableFunc(plan, func(a, b stream.Chunk) int { return cmp.Compare(b.Bytes, a.Bytes) })
 	return plan, nil
-}
-
-// copyAll writes all chunks. A chunk that its reader gave back goes to the end of the queue.
-func copyAll(ctx context.Context, snap Snapshot, w *stream.Writer, entries []stream.Entry, plan []stream.Chunk, o Options) error {
-	byID := make(map[stream.DumpID]*stream.Entry, len(entries))
-	for i := range entries {
-		byID[entries[i].ID] = &entries[i]
-	}
-	q := newQueue(plan)
-	g, ctx := errgroup.WithContext(ctx)
-	for range max(o.Jobs, 1) {
-		g.Go(func() error {
-			for {
-				c, ok, err := q.take(ctx)
-				if err != nil || !ok {
-					return err
-				}
-				e := byID[c.Table]
-				start := time.Now()
-				seen := &counter{observe: o.Observe, entry: e.ID}
-				rec, err := w.WriteChunk(ctx, c, func(dst io.Writer) error {
-					seen.w = dst
-					return snap.CopyTo(ctx, e, c, seen)
-				})
-				seen.flush()
-				if errors.Is(err, stream.ErrAbandoned) {
-					seen.takeBack()
-					q.giveBack(c)
-					continue
-				}
-				if err != nil {
-					return fmt.Errorf("chunk %d of %d of %s: %w", c.N+1, c.Of, e.Name(), err)
-				}
-				q.done()
-				o.Observe.Send(stream.Event{Kind: stream.EventChunk, Side: "dump", Object: e.Name(), Entry: e.ID,
-					Rows: rec.Digest.Rows, Bytes: rec.RawBytes, Took: time.Since(start)})
-			}
-		})
-	}
-	return g.Wait()
 }
 
 // counter reports bytes as they pass, in steps, so that observers aren't asked per row.

@@ -3,6 +3,7 @@ package restore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"sync"
@@ -58,6 +59,8 @@ type loading struct {
 	loaded int                   // chunks loaded
 	tried  map[string]int        // by chunk key: what loaded was when its last try began
 	change chan struct{}
+	// outages counts, by chunk key, how often one stopped it.
+	outages map[string]int
 }
 
 func (l *loading) work(ctx context.Context) error {
@@ -141,11 +144,20 @@ func (l *loading) one(ctx context.Context, c stream.Chunk, loaded int) error {
 	start := time.Now()
 	rows, err := r.reader.OpenChunk(ctx, c)
 	if err != nil {
+		if l.outlast(ctx, e, c, err) {
+			r.reader.GiveBack(c)
+			return nil
+		}
 		return err
 	}
 	var rec *stream.Record
 	err = r.target.CopyFrom(ctx, e, c, verified{rows, &rec})
 	if err != nil {
+		// Its writer offers it again, or this side has waited for it.
+		if errors.Is(err, stream.ErrAgain) && ctx.Err() == nil || l.outlast(ctx, e, c, err) {
+			rows.GiveBack(err, true)
+			return nil
+		}
 		if stream.KindOf(err) == stream.Failed && ctx.Err() == nil {
 			if damage := rows.Damage(); damage != nil {
 				err = damage
@@ -173,6 +185,26 @@ func (l *loading) one(ctx context.Context, c stream.Chunk, loaded int) error {
 		l.sched.loaded(c.Table)
 	}
 	return nil
+}
+
+// outlast says whether a chunk that an outage stopped is to be tried again, and has waited by then. For who waits for
+// others to be loaded that was no try.
+func (l *loading) outlast(ctx context.Context, e *stream.Entry, c stream.Chunk, err error) bool {
+	if ctx.Err() != nil || !stream.Passing(err) {
+		return false
+	}
+	l.mu.Lock()
+	if l.outages == nil {
+		l.outages = map[string]int{}
+	}
+	l.outages[c.Key]++
+	failed := l.outages[c.Key]
+	l.mu.Unlock()
+	if !l.run.Retry.May(failed, err) {
+		return false
+	}
+	l.run.Observe.Warn("restore", fmt.Sprintf("chunk %d of %d of %s is loaded again: %s", c.N+1, c.Of, e.Name(), err))
+	return l.run.Retry.Again(ctx, failed, err)
 }
 
 // mayRetry notes a failed try, and says whether another one makes sense: not when every chunk

@@ -60,7 +60,9 @@ type Options struct {
 	// target can do that; 8 MiB where it is 0.
 	StageFrom int64
 	// Check, where it isn't nil, reads tables back while others are still loaded.
-	Check   Checker
+	Check Checker
+	// Retry is for chunks and entries that an outage stopped.
+	Retry   stream.Retry
 	Observe stream.Observer
 }
 
@@ -191,7 +193,7 @@ func (r *run) inOrder(ctx context.Context, list []*stream.Entry) error {
 // are applied one by one, so that the failing one is named.
 func (r *run) exec(ctx context.Context, batch []*stream.Entry) error {
 	start := time.Now()
-	err := r.target.Exec(ctx, batch)
+	err := r.outlasting(ctx, batch[0], func() error { return r.target.Exec(ctx, batch) })
 	if err == nil {
 		for _, e := range batch {
 			if e.Early {
@@ -214,6 +216,20 @@ func (r *run) exec(ctx context.Context, batch []*stream.Entry) error {
 		}
 	}
 	return nil
+}
+
+// outlasting does f again and again while an outage stops it.
+func (r *run) outlasting(ctx context.Context, e *stream.Entry, f func() error) error {
+	for failed := 1; ; failed++ {
+		err := f()
+		if err == nil || ctx.Err() != nil || !r.Retry.May(failed, err) {
+			return err
+		}
+		r.Observe.Warn("restore", fmt.Sprintf("%s %s is tried again: %s", e.Desc.Display(), e.Name(), err))
+		if !r.Retry.Again(ctx, failed, err) {
+			return err
+		}
+	}
 }
 
 // fail returns err, or keeps it for the end where the run is to continue.
@@ -277,7 +293,7 @@ func (r *run) build(ctx context.Context, s *scheduler, from kind) error {
 // analyze gathers statistics. They are no data: without them the target is whole, so
 // a table that can't be analyzed is a warning.
 func (r *run) analyze(ctx context.Context, list []*stream.Entry) error {
-	err := r.target.Analyze(ctx, list)
+	err := r.outlasting(ctx, list[0], func() error { return r.target.Analyze(ctx, list) })
 	if err == nil || ctx.Err() != nil || stream.KindOf(err) == stream.Outage {
 		return err
 	}

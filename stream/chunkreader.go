@@ -348,7 +348,8 @@ func (c *ChunkReader) Close() error {
 	return err
 }
 
-// GiveBack returns the chunk; with again it is handed out anew, else its writer gets err.
+// GiveBack returns the chunk; with again it is handed out anew, else its writer gets err. What an outage stopped comes
+// before, and all else after the chunks that were not tried yet.
 func (c *ChunkReader) GiveBack(err error, again bool) {
 	if c.closed {
 		return
@@ -363,6 +364,6 @@ func (c *ChunkReader) GiveBack(err error, again bool) {
 	}
 	_ = c.src.Close()
 	if again {
-		c.r.giveBack(c.chunk)
+		c.r.giveBack(c.chunk, Passing(err))
 	}
 }

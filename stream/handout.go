@@ -146,14 +146,21 @@ func (r *Reader) finished(rec *Record) {
 	r.finishIfDone()
 }
 
-// giveBack hands a chunk out once more.
-func (r *Reader) giveBack(c Chunk) {
+// GiveBack hands a chunk out once more that an outage kept from being opened.
+func (r *Reader) GiveBack(c Chunk) { r.giveBack(c, true) }
+
+// giveBack hands a chunk out once more, next or last.
+func (r *Reader) giveBack(c Chunk, next bool) {
 	if r.header.Live {
 		return // its writer offers it again
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.queue = append(r.queue, c)
+	if next {
+		r.queue = slices.Insert(r.queue, 0, c)
+	} else {
+		r.queue = append(r.queue, c)
+	}
 	r.stir()
 }
 

@@ -65,7 +65,7 @@ func runDump(ctx context.Context, c *cli.Context, rep *Report) error {
 	rep.Run = newRunID()
 	w := stream.NewWriter(store, false, z)
 	w.Authenticate(mac)
-	contents, err := dump.Run(ctx, src, w, dump.Options{Jobs: c.Int("jobs"), Run: rep.Run, Tool: version, Prior: was.prior, Observe: rep.observe})
+	contents, err := dump.Run(ctx, src, w, dump.Options{Jobs: c.Int("jobs"), Run: rep.Run, Tool: version, Prior: was.prior, Retry: retry, Observe: rep.observe})
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func (d *destination) open(ctx context.Context, c *cli.Context, src stream.Sourc
 
 // restoreOptions are what restore.Run is told.
 func (d *destination) restoreOptions(c *cli.Context, o stream.Observer) restore.Options {
-	opts := restore.Options{Jobs: c.Int("jobs"), Continue: d.goOn, NoAnalyze: c.Bool("no-analyze"), StageFrom: stageFrom, Observe: o}
+	opts := restore.Options{Jobs: c.Int("jobs"), Continue: d.goOn, NoAnalyze: c.Bool("no-analyze"), StageFrom: stageFrom, Retry: retry, Observe: o}
 	if d.early != nil {
 		opts.Check = d.early
 	}

@@ -20,6 +20,13 @@ import (
 // A variable for the tests alone.
 var patience = 10 * time.Second
 
+// retry is how a chunk or an entry is tried again that an outage stopped, and standStill pgsession.Conn's. Variables
+// for the tests alone, which have no minutes.
+var (
+	retry      stream.Retry
+	standStill time.Duration
+)
+
 // stageFrom is restore.Options.StageFrom. A variable for the tests alone, whose tables are small.
 var stageFrom int64
 
@@ -126,7 +133,11 @@ func connFlag(c *cli.Context, name string) (*pgsession.Conn, error) {
 	if strings.HasPrefix(s, "mysql://") || strings.HasPrefix(s, "mariadb://") {
 		return nil, stream.Fail(stream.Usage, "--%s: this version moves PostgreSQL only", name)
 	}
-	return pgsession.Parse(s)
+	conn, err := pgsession.Parse(s)
+	if err == nil {
+		conn.StandStill = standStill
+	}
+	return conn, err
 }
 
 // noArgs refuses arguments that belong to no flag.
@@ -214,7 +225,7 @@ func openCompared(ctx context.Context, c *cli.Context, conn *pgsession.Conn, src
 
 func openTarget(ctx context.Context, c *cli.Context, conn *pgsession.Conn, o stream.Observer) (*pgtarget.Target, error) {
 	return pgtarget.Open(ctx, conn, pgtarget.Options{NoOwner: c.Bool("no-owner"), NoACL: c.Bool("no-acl"), Resume: c.Bool("resume"),
-		Sessions: 2*c.Int("jobs") + 1, Patience: patience, Observe: o})
+		Sessions: 2*c.Int("jobs") + 1, Patience: patience, Retry: retry, Observe: o})
 }
 
 func onError(c *cli.Context) (bool, error) {

@@ -12,8 +12,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -30,27 +28,8 @@ func main() {
 
 // Main runs the command line and returns its exit code. It is apart from main for tests.
 func Main(args []string, stdout, stderr io.Writer) int {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
-	done := make(chan struct{})
-	defer close(done)
-	go func() {
-		select {
-		case s := <-signals:
-			fmt.Fprintf(stderr, "pgmove: %s: stopping; once more to stop at once\n", s)
-			cancel(signalError{s})
-		case <-done:
-			return
-		}
-		select {
-		case s := <-signals:
-			os.Exit(signalError{s}.code())
-		case <-done:
-		}
-	}()
+	ctx, end := untilSignal(stderr, func() string { return resumeLine(args) })
+	defer end()
 	app := &cli.App{
 		Name:        "pgmove",
 		Usage:       "move a PostgreSQL database to another server, and prove that everything arrived",
@@ -81,23 +60,14 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		err = se
 	}
 	printError(stderr, err)
+	if code := exitCode(err); code == 20 || code >= 130 {
+		fmt.Fprint(stderr, resumeLine(args))
+	}
 	return exitCode(err)
 }
 
 func usageError(_ *cli.Context, err error, _ bool) error {
 	return stream.Fail(stream.Usage, "%s", err).WithHint("see pgmove --help")
-}
-
-// signalError says that a signal ended the run.
-type signalError struct{ os.Signal }
-
-func (s signalError) Error() string { return "stopped by a signal: " + s.String() }
-
-func (s signalError) code() int {
-	if s.Signal == syscall.SIGTERM {
-		return 143
-	}
-	return 130
 }
 
 const exitCodes = `Exit codes:

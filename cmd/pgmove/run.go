@@ -81,7 +81,7 @@ func fill(ctx context.Context, c *cli.Context, from *pgsession.Conn, to *destina
 	}
 	rep.connected()
 	if to.occupied != nil {
-		return dump.Measure(ctx, src, dump.Options{Jobs: c.Int("jobs"), Tool: version, Observe: rep.observe})
+		return dump.Measure(ctx, src, dump.Options{Jobs: c.Int("jobs"), Tool: version, Retry: retry, Observe: rep.observe})
 	}
 	return move(ctx, c, src, to, via, rep)
 }
@@ -193,7 +193,7 @@ func move(ctx context.Context, c *cli.Context, src *pgsource.Source, to *destina
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
 		contents, err = dump.Run(ctx, src, w, dump.Options{Jobs: c.Int("jobs"), Run: rep.Run, Tool: version,
-			Prior: via.was.prior, Begun: func() { close(begun) }, Observe: rep.observe})
+			Prior: via.was.prior, Begun: func() { close(begun) }, Retry: retry, Observe: rep.observe})
 		if err != nil {
 			via.CloseWithError(err)
 		}

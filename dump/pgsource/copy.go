@@ -185,11 +185,25 @@ func (s *Source) copyTo(ctx context.Context, e *stream.Entry, c stream.Chunk, w 
 	if s.lost != nil {
 		return s.lost
 	}
-	_, err = s.coordinator.CopyTo(ctx, w, sql)
-	if err != nil {
+	drain := &draining{w: w}
+	if _, err = s.coordinator.CopyTo(ctx, drain, sql); err != nil {
 		s.lost = s.snapshotLost(err) // its transaction is over, and the locks with it
+		return s.lost
 	}
-	return err
+	return drain.err
+}
+
+// draining takes rows to the end when its writer fails: who reads with the coordinator must not break its transaction.
+type draining struct {
+	w   io.Writer
+	err error
+}
+
+func (d *draining) Write(p []byte) (int, error) {
+	if d.err == nil {
+		_, d.err = d.w.Write(p)
+	}
+	return len(p), nil
 }
 
 // firstByte notes whether anything was written.

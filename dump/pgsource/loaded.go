@@ -53,10 +53,13 @@ func (s *Source) LoadedTo(ctx context.Context, e *stream.Entry, format string, p
 func (s *Source) idle(ctx context.Context) (*pgsession.Session, error) {
 	s.earlyMu.Lock()
 	defer s.earlyMu.Unlock()
-	if n := len(s.early); n > 0 {
+	for n := len(s.early); n > 0; n = len(s.early) {
 		sess := s.early[n-1]
 		s.early = s.early[:n-1]
-		return sess, nil
+		if sess.Ping(ctx) == nil {
+			return sess, nil
+		}
+		sess.End()
 	}
 	return s.session(ctx)
 }

@@ -262,8 +262,8 @@ func (s *Source) Release(ctx context.Context) error {
 }
 
 func (s *Source) snapshotLost(err error) error {
-	return (&stream.Failure{Kind: stream.Outage, Object: s.conn.Name(), Msg: "the session that holds the snapshot is gone", Err: err}).
-		WithHint("run again with --resume: what was finished is digested again, as rows read from now on are of another moment")
+	return stream.Last((&stream.Failure{Kind: stream.Outage, Object: s.conn.Name(), Msg: "the session that holds the snapshot is gone", Err: err}).
+		WithHint("run again with --resume: what was finished is digested again, as rows read from now on are of another moment"))
 }
 
 // Close closes all sessions, whatever their state.

@@ -60,6 +60,9 @@ func (s *Source) holdSnapshot(ctx context.Context) error {
 }
 
 func (s *Source) tryHold(ctx context.Context) (err error) {
+	if err := s.reconnect(ctx); err != nil {
+		return err
+	}
 	co := s.coordinator
 	const begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 	defer func() {
@@ -132,6 +135,21 @@ func (s *Source) tryHold(ctx context.Context) (err error) {
 	return co.Do(ctx, "SET LOCAL lock_timeout = 0")
 }
 
+// reconnect opens the coordinator's session anew where it was lost before it held anything: between Open and Entries of
+// a target there are hours.
+func (s *Source) reconnect(ctx context.Context) error {
+	if s.coordinator.Ping(ctx) == nil {
+		return nil
+	}
+	co, err := s.session(ctx)
+	if err != nil {
+		return err
+	}
+	s.coordinator.End()
+	s.coordinator = co
+	return nil
+}
+
 // blockers tells who holds or awaits locks that ours wait for.
 func (s *Source) blockers(ctx context.Context) string {
 	w, err := s.session(ctx)
@@ -163,6 +181,9 @@ func withoutValues(sql string) string {
 	return sql
 }
 
+// pingEvery is how often the coordinator's connection is used: proxies cut those that are idle, some after a few seconds.
+const pingEvery = 3 * time.Second
+
 // watch looks after the coordinator: an idle connection may be cut without a
 // word, and then locks and snapshot are gone.
 func (s *Source) watch() {
@@ -171,7 +192,7 @@ func (s *Source) watch() {
 	s.held.Add(1)
 	go func() {
 		defer s.held.Done()
-		t := time.NewTicker(20 * time.Second)
+		t := time.NewTicker(pingEvery)
 		defer t.Stop()
 		for {
 			select {
@@ -181,7 +202,8 @@ func (s *Source) watch() {
 			}
 			s.coMu.Lock()
 			if s.coordinator != nil && s.lost == nil {
-				if err := s.coordinator.Do(context.WithoutCancel(ctx), "SELECT 1"); err != nil {
+				// Where ctx ends the coordinator is about to be closed.
+				if err := s.coordinator.Ping(ctx); err != nil && ctx.Err() == nil {
 					s.lost = s.snapshotLost(err)
 				}
 			}
@@ -195,6 +217,8 @@ type worker struct {
 	s    *Source
 	sess *pgsession.Session // nil until first used
 	open bool               // in a transaction with the snapshot
+	last time.Time          // when it was last used
+	dead pgsession.Backend  // of a session that was lost
 }
 
 func (s *Source) startWorkers() {
@@ -206,7 +230,11 @@ func (s *Source) startWorkers() {
 
 // begin makes sure that the worker is in a transaction that sees the snapshot.
 func (w *worker) begin(ctx context.Context) error {
+	if w.sess != nil && !w.sess.IsClosed() && time.Since(w.last) > pgsession.Rested {
+		_ = w.sess.Ping(ctx) // what was cut meanwhile is closed then
+	}
 	if w.sess != nil && w.sess.IsClosed() {
+		w.dead = w.sess.Backend
 		w.sess, w.open = nil, false
 	}
 	if w.sess == nil {
@@ -215,13 +243,18 @@ func (w *worker) begin(ctx context.Context) error {
 			return err
 		}
 		w.sess = sess
+		if err := sess.Bury(ctx, w.dead); err != nil && sess.IsClosed() {
+			return err
+		}
+		w.dead = pgsession.Backend{}
 	}
 	if w.open {
 		return nil
 	}
 	err := w.sess.Do(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT "+pgsession.Literal(w.s.exported))
 	if err != nil {
-		if pgsession.Code(err) == "22023" || pgsession.Code(err) == "42704" {
+		switch pgsession.Code(err) {
+		case "22023", "42704", "55000":
 			return w.s.snapshotLost(err)
 		}
 		return err
@@ -253,7 +286,10 @@ func (s *Source) with(ctx context.Context, f func(*worker) error) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	defer func() { s.workers <- w }()
+	defer func() {
+		w.last = time.Now()
+		s.workers <- w
+	}()
 	if err := w.begin(ctx); err != nil {
 		return err
 	}

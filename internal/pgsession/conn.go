@@ -2,6 +2,7 @@ package pgsession
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"maps"
 	"net"
@@ -27,6 +28,13 @@ type Conn struct {
 	keyPassword string
 	service     bool
 	seen        atomic.Pointer[string] // the TLS version of the last connection; see Security
+
+	// Password, where it isn't nil, is asked for a password before each connection: for tokens that
+	// expire.
+	Password func(context.Context) (string, error)
+	// StandStill is how long a connection may wait without a byte before the server is asked whether
+	// it lives; two minutes where it is 0. See watch.
+	StandStill time.Duration
 }
 
 // ours are the parameters of libpq that pgx would send to the server as settings.
@@ -114,6 +122,28 @@ func Parse(s string) (*Conn, error) {
 	cfg.DialFunc = d.DialContext
 	return c, nil
 }
+
+// fresh is the configuration of a new connection. Host names are looked up for each connection anew: after a failover
+// the same name is another server.
+func (c *Conn) fresh(ctx context.Context) (*pgconn.Config, error) {
+	cfg := c.config.Copy()
+	if c.Password == nil {
+		return cfg, nil
+	}
+	p, err := c.Password(ctx)
+	if err != nil {
+		f := &stream.Failure{Kind: stream.Denied, Object: c.Name(), Msg: "no password could be had for it", Err: err}
+		if stream.KindOf(err) == stream.Outage {
+			f.Kind = stream.Outage
+		}
+		return nil, f
+	}
+	cfg.Password = p
+	return cfg, nil
+}
+
+// Text is the connection string as it was given, without its password.
+func (c *Conn) Text() string { return c.text }
 
 // Name is the connection's host and database for messages; no user, no password.
 func (c *Conn) Name() string {

@@ -55,7 +55,10 @@ func (strayRows) Write([]byte) (int, error) {
 // byte on, and asks for the copyOut after each read: a read may have begun before the COPY did.
 type conn struct {
 	net.Conn
-	out atomic.Pointer[copyOut]
+	out    atomic.Pointer[copyOut]
+	stands stands
+	once   sync.Once
+	closed chan struct{}
 
 	mu   sync.Mutex // held while reading: when pgconn gives a session up, its last two readers overlap
 	buf  []byte     // what was read
@@ -106,7 +109,9 @@ func (c *conn) fill() error {
 	}
 	c.n = copy(c.buf, c.buf[c.r:c.n])
 	c.r = 0
+	c.stands.read.begin()
 	n, err := c.Conn.Read(c.buf[c.n:])
+	c.stands.read.end()
 	c.n += n
 	if n > 0 {
 		return nil // an error comes again

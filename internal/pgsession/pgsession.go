@@ -32,6 +32,8 @@ type Session struct {
 	SearchPath string
 	// Encoding is the database's encoding.
 	Encoding string
+	// Backend is the server's process.
+	Backend Backend
 }
 
 // Options says what a session is for.
@@ -114,13 +116,20 @@ func Connect(ctx context.Context, c *Conn, o Options) (*Session, error) {
 }
 
 func connect(ctx context.Context, c *Conn, o Options) (*Session, error) {
-	cfg := c.config.Copy()
+	cfg, err := c.fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
 	cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
 		if o.Notice != nil {
 			o.Notice(n)
 		}
 	}
-	cfg.AfterNetConnect = func(_ context.Context, _ *pgconn.Config, c net.Conn) (net.Conn, error) { return &conn{Conn: c}, nil }
+	var w *conn
+	cfg.AfterNetConnect = func(_ context.Context, _ *pgconn.Config, c net.Conn) (net.Conn, error) {
+		w = &conn{Conn: c, closed: make(chan struct{})}
+		return w, nil
+	}
 	pc, err := pgconn.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, c.explain(err)
@@ -131,6 +140,7 @@ func connect(ctx context.Context, c *Conn, o Options) (*Session, error) {
 		_ = pc.Close(context.WithoutCancel(ctx))
 		return nil, c.explain(err)
 	}
+	go c.watch(w, s.Backend)
 	return s, nil
 }
 
@@ -138,7 +148,8 @@ func (s *Session) pin(ctx context.Context, o Options) error {
 	// The first answer is read under the role's own settings: it is all ASCII
 	// but the search path, which comes in the role's client encoding.
 	rows, err := s.Rows(ctx, `SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_setting('server_version'),
-		pg_catalog.current_setting('search_path'), pg_catalog.getdatabaseencoding()`)
+		pg_catalog.current_setting('search_path'), pg_catalog.getdatabaseencoding(), pg_catalog.pg_backend_pid(),
+		(SELECT `+backendStart+` FROM pg_catalog.pg_stat_activity WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())`)
 	if err != nil {
 		return err
 	}
@@ -147,7 +158,7 @@ func (s *Session) pin(ctx context.Context, o Options) error {
 		return fmt.Errorf("server_version_num: %w", err)
 	}
 	s.Version, _, _ = strings.Cut(r[1], " ")
-	s.SearchPath, s.Encoding = r[2], r[3]
+	s.SearchPath, s.Encoding, s.Backend = r[2], r[3], Backend{pid: r[4], start: r[5]}
 	enc := o.Encoding
 	if enc == "" {
 		enc = s.Encoding
@@ -200,11 +211,16 @@ func (s *Session) Row(ctx context.Context, sql string) ([]string, error) {
 	return rows[0], nil
 }
 
-// End closes the session, whatever the state of ctx.
+// End closes the session, and waits for the server to be told where the session broke in the middle of a
+// statement: no more than five seconds.
 func (s *Session) End() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	_ = s.Close(ctx)
+	select {
+	case <-s.CleanupDone():
+	case <-ctx.Done():
+	}
 }
 
 // explain turns a failure to connect into one that says what to do.
@@ -285,10 +301,19 @@ func Explain(err error, object string) error {
 		if strings.HasPrefix(pe.Code, "57P") {
 			f.Kind = stream.Outage
 		}
+		if pe.Code == "53100" {
+			return Full(f)
+		}
 	case Lost(err):
 		f.Kind, f.Msg = stream.Outage, "the connection was lost"
 	}
 	return f
+}
+
+// Full makes f what it is when the server has no room: an outage that only somebody else can end.
+func Full(f *stream.Failure) error {
+	f.Kind, f.Hint = stream.Outage, "make room on the server's disk, then run again with --resume"
+	return stream.Last(f)
 }
 
 // ServerError is the server's message in one line, with its detail and context as

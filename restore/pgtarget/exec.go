@@ -139,7 +139,7 @@ func (t *Target) statements(e *stream.Entry) (string, error) {
 		// What this role creates is its own already.
 		sql += pgtoc.OwnerStmt(string(e.Desc), string(e.Namespace), string(e.Tag), string(e.Owner), string(e.DropStmt))
 	}
-	if e.Relkind == 'p' && e.AccessMethod != "" && t.control.VersionNum >= 170000 {
+	if e.Relkind == 'p' && e.AccessMethod != "" && t.version >= 170000 {
 		sql += "ALTER TABLE " + pgsession.Qualified(string(e.Namespace), string(e.Tag)) + " SET ACCESS METHOD " + pgsession.Ident(string(e.AccessMethod)) + ";\n"
 	}
 	return sql, nil
@@ -174,6 +174,9 @@ func (t *Target) explain(e *stream.Entry, err error) error {
 	}
 	if strings.HasPrefix(pe.Code, "57P") {
 		f.Kind = stream.Outage
+	}
+	if pe.Code == "53100" {
+		return pgsession.Full(f)
 	}
 	if e.Secret {
 		f.Hint = "its SQL and the server's words are not shown: they may hold a password; the server's log has them"

@@ -33,6 +33,7 @@ CREATE TABLE pgmove.run (run text PRIMARY KEY, epoch bigint NOT NULL, source_sys
 	snapshot text, tool text, started timestamptz NOT NULL DEFAULT pg_catalog.now(), header bytea, prints bytea, plan bytea);
 CREATE TABLE pgmove.taken (id int NOT NULL, part int NOT NULL, rows bigint, digest text,
 	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(), PRIMARY KEY (id, part));
+CREATE UNLOGGED TABLE pgmove.uncrashed AS SELECT true AS so;
 INSERT INTO pgmove.run (run, epoch, source_system, source_database, snapshot, tool, header, prints, plan) VALUES (`+strings.Join([]string{
 		lit(h.Run), strconv.FormatInt(t.epoch, 10), lit(h.Source.SystemID), lit(string(h.Source.Database)), lit(h.Source.Snapshot), lit(h.Tool),
 		packed(h), packed(stream.Prints(entries)), packed(plan)}, ", ")+`);
@@ -48,6 +49,21 @@ COMMIT`)
 	fault.Point("ledger.prepare:after")
 	t.ledger = true
 	return nil
+}
+
+// uncrashed makes sure that the server did not crash since rows were loaded that it loses then: those of unlogged
+// tables. A table of that kind in the ledger tells.
+func (t *Target) uncrashed(ctx context.Context) error {
+	row, err := t.control.Row(ctx, `SELECT pg_catalog.to_regclass('pgmove.uncrashed') IS NOT NULL, pg_catalog.count(*) FROM pg_catalog.pg_class
+		WHERE relkind = 'r' AND relpersistence = 'u' AND oid IS DISTINCT FROM pg_catalog.to_regclass('pgmove.uncrashed')`)
+	if err == nil && row[0] == "t" {
+		var there []string
+		if there, err = t.control.Row(ctx, "SELECT so FROM pgmove.uncrashed"); err == nil && there == nil && row[1] != "0" {
+			return (&stream.Failure{Kind: stream.NotResumable, Object: t.conn.Name(), Msg: fmt.Sprintf("the server crashed, and its %s unlogged tables are empty since", row[1])}).
+				WithHint("drop and create the database, then start afresh")
+		}
+	}
+	return pgsession.Explain(err, "the ledger")
 }
 
 // The ledger's part numbers of entries; chunks count from 0.
@@ -79,11 +95,14 @@ func fenced(err error) error {
 	if pgsession.Code(err) != "22012" {
 		return err
 	}
-	return stream.Fail(stream.Busy, "another pgmove has taken over the target").WithHint("let that one finish")
+	return takenOver()
 }
 
 // Keep ends the run as Finish does, and leaves the ledger.
 func (t *Target) Keep(ctx context.Context) error {
+	if err := t.rejoin(ctx); err != nil {
+		return err
+	}
 	// With this commit everything before it is durable as well.
 	return pgsession.Explain(t.control.Do(ctx, "SET synchronous_commit = on; UPDATE pgmove.run SET epoch = epoch"), "the ledger")
 }
@@ -92,6 +111,9 @@ func (t *Target) Keep(ctx context.Context) error {
 func (t *Target) Finish(ctx context.Context) error {
 	if !t.ledger {
 		return nil
+	}
+	if err := t.rejoin(ctx); err != nil {
+		return err
 	}
 	// Event triggers are there by now, and must not see it, least of all refuse it. In this
 	// transaction they are off; commands on event triggers fire none.

@@ -30,15 +30,23 @@ type Options struct {
 	Sessions int
 	// Patience is how long an unreachable server is tried again.
 	Patience time.Duration
-	Observe  stream.Observer
+	// Retry is how long the ledger is asked for a transaction in doubt.
+	Retry   stream.Retry
+	Observe stream.Observer
 }
 
 // Target is a PostgreSQL database that takes an archive.
 type Target struct {
 	conn     *pgsession.Conn
 	opts     Options
-	control  *pgsession.Session // holds the lock against other runs
-	sessions chan *pgsession.Session
+	version  int
+	versionS string
+	control  *pgsession.Session // holds the lock against other runs; in use by several with controlMu
+	sessions chan *pooled
+
+	controlMu sync.Mutex
+	mineMu    sync.Mutex
+	mine      map[stream.Part]bool // committed by this process
 
 	source stream.Source
 	run    string
@@ -54,24 +62,24 @@ type Target struct {
 // Open connects to the target; it changes nothing there.
 func Open(ctx context.Context, conn *pgsession.Conn, o Options) (*Target, error) {
 	o.Sessions = max(o.Sessions, 2)
-	t := &Target{conn: conn, opts: o, need: map[stream.DumpID]bool{}, warned: map[string]bool{}}
+	t := &Target{conn: conn, opts: o, mine: map[stream.Part]bool{}, need: map[stream.DumpID]bool{}, warned: map[string]bool{}}
 	c, err := t.session(ctx, "UTF8")
 	if err != nil {
 		return nil, err
 	}
-	t.control = c
-	t.sessions = make(chan *pgsession.Session, o.Sessions)
+	t.control, t.version, t.versionS = c, c.VersionNum, c.Version
+	t.sessions = make(chan *pooled, o.Sessions)
 	for range o.Sessions {
-		t.sessions <- nil
+		t.sessions <- &pooled{}
 	}
 	return t, nil
 }
 
 // VersionNum is the server's version as it counts it.
-func (t *Target) VersionNum() int { return t.control.VersionNum }
+func (t *Target) VersionNum() int { return t.version }
 
 // Version is the server's version as people write it.
-func (t *Target) Version() string { return t.control.Version }
+func (t *Target) Version() string { return t.versionS }
 
 func (t *Target) session(ctx context.Context, encoding string) (*pgsession.Session, error) {
 	s, err := pgsession.Connect(ctx, t.conn, pgsession.Options{Encoding: encoding, Patience: t.opts.Patience,
@@ -114,46 +122,8 @@ func (t *Target) warn(text string) {
 	}
 }
 
-// with runs f on a session; one whose connection or transaction broke is put in order.
-func (t *Target) with(ctx context.Context, f func(*pgsession.Session) error) error {
-	var s *pgsession.Session
-	select {
-	case s = <-t.sessions:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	defer func() { t.sessions <- s }()
-	if s == nil || s.IsClosed() {
-		var err error
-		if s, err = t.session(ctx, t.source.Encoding); err != nil {
-			s = nil
-			return err
-		}
-	}
-	err := f(s)
-	if err != nil && !s.IsClosed() && s.TxStatus() != 'I' {
-		rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		if rerr := s.Do(rctx, "ROLLBACK"); rerr != nil {
-			s.End()
-			s = nil
-		}
-	}
-	return err
-}
-
 // Loaded lets go of what was needed to load.
 func (t *Target) Loaded() { t.byID = nil }
-
-// Close closes all sessions.
-func (t *Target) Close() {
-	for range cap(t.sessions) {
-		if s := <-t.sessions; s != nil {
-			s.End()
-		}
-	}
-	t.control.End()
-}
 
 // Prepare refuses a target that could not take the entries, and then makes the ledger.
 func (t *Target) Prepare(ctx context.Context, h *stream.Header, entries []stream.Entry, plan []stream.Chunk) error {
@@ -167,8 +137,13 @@ func (t *Target) Prepare(ctx context.Context, h *stream.Header, entries []stream
 	for i := range entries {
 		t.byID[entries[i].ID] = &entries[i]
 	}
-	c := t.control
-	if err := c.Do(ctx, "SET client_encoding = "+pgsession.Literal(h.Source.Encoding)); err != nil {
+	if err := t.reconnect(ctx); err != nil {
+		return err
+	}
+	if err := t.control.Do(ctx, "SET client_encoding = "+pgsession.Literal(h.Source.Encoding)); err != nil {
+		if pgsession.Lost(err) {
+			return pgsession.Explain(err, t.conn.Name())
+		}
 		return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(),
 			Msg: "it cannot take the source's encoding " + h.Source.Encoding, Err: pgsession.Explain(err, "client_encoding")}).
 			WithHint("create the target database with ENCODING '%s'", h.Source.Encoding)
@@ -192,6 +167,9 @@ func (t *Target) Prepare(ctx context.Context, h *stream.Header, entries []stream
 // hold takes the lock that keeps a second run off the target. It is the control session's,
 // and goes with it.
 func (t *Target) hold(ctx context.Context) error {
+	if err := t.reconnect(ctx); err != nil {
+		return err
+	}
 	row, err := t.tryLock(ctx)
 	if err != nil {
 		return pgsession.Explain(err, t.conn.Name())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -127,6 +128,9 @@ func (t *Target) fence(ctx context.Context) (*left, error) {
 	if l, err := t.readLedger(ctx); l == nil {
 		return nil, err
 	}
+	if err := t.uncrashed(ctx); err != nil {
+		return nil, err
+	}
 	// What holds the row FOR SHARE commits or fails before this goes on; what comes to it later fails.
 	if err := t.control.Do(ctx, "BEGIN; UPDATE pgmove.run SET epoch = epoch + 1"); err != nil {
 		return nil, pgsession.Explain(err, "the ledger")
@@ -220,21 +224,43 @@ func (t *Target) commit(ctx context.Context, s *pgsession.Session, part stream.P
 	fault.Point(point + ":before")
 	err := s.Do(ctx, sql)
 	if err == nil {
+		t.committed(part)
 		fault.Point(point + ":after")
 		return nil
 	}
 	if ctx.Err() != nil || !pgsession.Lost(err) {
 		return err
 	}
-	asked, cerr := t.session(ctx, "UTF8")
-	if cerr != nil {
-		return err
+	for failed := 1; ; failed++ {
+		is, aerr := t.isTaken(ctx, s.Backend, part)
+		if aerr == nil && is {
+			t.committed(part)
+			return nil
+		}
+		if aerr == nil {
+			return err
+		}
+		if !t.opts.Retry.Again(ctx, failed, aerr) {
+			// Without the answer nobody may do it again.
+			return stream.Last(errors.Join(pgsession.Explain(err, t.conn.Name()), aerr))
+		}
 	}
-	defer asked.End()
+}
+
+// isTaken asks the ledger for a part whose transaction is in doubt, after it has ended the backend that was at it.
+func (t *Target) isTaken(ctx context.Context, b pgsession.Backend, part stream.Part) (bool, error) {
+	s, err := t.session(ctx, "UTF8")
+	if err != nil {
+		return false, err
+	}
+	defer s.End()
+	if err := s.Bury(ctx, b); err != nil && s.IsClosed() {
+		return false, pgsession.Explain(err, t.conn.Name())
+	}
 	// The insert waits for the transaction in doubt, if that still goes on.
-	row, qerr := asked.Row(ctx, fmt.Sprintf("BEGIN; INSERT INTO pgmove.taken (id, part) VALUES (%d, %d) ON CONFLICT DO NOTHING RETURNING id", part.Table, part.N))
-	if qerr == nil && row == nil {
-		return nil // the row was there
+	row, err := s.Row(ctx, fmt.Sprintf("BEGIN; INSERT INTO pgmove.taken (id, part) VALUES (%d, %d) ON CONFLICT DO NOTHING RETURNING id", part.Table, part.N))
+	if err != nil {
+		return false, pgsession.Explain(err, "the ledger")
 	}
-	return err
+	return row == nil, nil // without a row to return it was there
 }
