@@ -11,10 +11,13 @@ import (
 	"time"
 
 	"github.com/pgmove/pgmove/internal/testbed"
+	"github.com/pgmove/pgmove/stream"
 )
 
 func TestMain(m *testing.M) {
 	patience = time.Second
+	retry = stream.Retry{First: 50 * time.Millisecond, Most: 500 * time.Millisecond}
+	standStill = 3 * time.Second
 	code := testbed.Wrap(m).Run()
 	_ = os.RemoveAll(binaryDir)
 	os.Exit(code)
