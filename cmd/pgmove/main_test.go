@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) {
 	patience = time.Second
-	retry = stream.Retry{First: 50 * time.Millisecond, Most: 500 * time.Millisecond}
+	retry = stream.Retry{Tries: 6, First: 50 * time.Millisecond, Most: 500 * time.Millisecond}
 	standStill = 3 * time.Second
 	code := testbed.Wrap(m).Run()
 	_ = os.RemoveAll(binaryDir)

@@ -51,17 +51,24 @@ func (s *Source) LoadedTo(ctx context.Context, e *stream.Entry, format string, p
 
 // idle is a session that nobody uses, a new one where there is none.
 func (s *Source) idle(ctx context.Context) (*pgsession.Session, error) {
-	s.earlyMu.Lock()
-	defer s.earlyMu.Unlock()
-	for n := len(s.early); n > 0; n = len(s.early) {
+	for {
+		s.earlyMu.Lock()
+		n := len(s.early)
+		if n == 0 {
+			s.earlyMu.Unlock()
+			return s.session(ctx)
+		}
 		sess := s.early[n-1]
 		s.early = s.early[:n-1]
-		if sess.Ping(ctx) == nil {
+		s.earlyMu.Unlock()
+		if sess.Alive(ctx) {
 			return sess, nil
 		}
-		sess.End()
+		if next, err := s.session(ctx); err == nil {
+			_ = next.Bury(ctx, sess.Backend)
+			return next, nil
+		}
 	}
-	return s.session(ctx)
 }
 
 // rest takes a session back.

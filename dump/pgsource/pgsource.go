@@ -274,9 +274,14 @@ func (s *Source) Close() {
 		s.held.Wait()
 		s.hold = nil
 	}
+	var dead []pgsession.Backend
 	if s.workers != nil {
 		for range cap(s.workers) {
 			w := <-s.workers
+			dead = append(dead, w.dead)
+			if w.sess != nil {
+				dead = append(dead, w.sess.Backend)
+			}
 			w.end()
 		}
 		s.workers = nil
@@ -284,8 +289,29 @@ func (s *Source) Close() {
 	s.coMu.Lock()
 	defer s.coMu.Unlock()
 	if s.coordinator != nil {
+		dead = append(dead, s.coordinator.Backend)
 		s.coordinator.End()
 		s.coordinator = nil
+	}
+	if s.lost != nil {
+		s.bury(dead)
+	}
+}
+
+// bury ends backends that don't know yet that they have lost us: their locks would stay for hours. It does what
+// it can.
+func (s *Source) bury(dead []pgsession.Backend) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	sess, err := pgsession.Connect(ctx, s.conn, pgsession.Options{ReadOnly: true})
+	if err != nil {
+		return
+	}
+	defer sess.End()
+	for _, b := range dead {
+		if sess.Bury(ctx, b) != nil {
+			return
+		}
 	}
 }
 

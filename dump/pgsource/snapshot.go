@@ -138,13 +138,14 @@ func (s *Source) tryHold(ctx context.Context) (err error) {
 // reconnect opens the coordinator's session anew where it was lost before it held anything: between Open and Entries of
 // a target there are hours.
 func (s *Source) reconnect(ctx context.Context) error {
-	if s.coordinator.Ping(ctx) == nil {
+	if s.coordinator.Alive(ctx) {
 		return nil
 	}
 	co, err := s.session(ctx)
 	if err != nil {
 		return err
 	}
+	_ = co.Bury(ctx, s.coordinator.Backend)
 	s.coordinator.End()
 	s.coordinator = co
 	return nil
@@ -230,8 +231,8 @@ func (s *Source) startWorkers() {
 
 // begin makes sure that the worker is in a transaction that sees the snapshot.
 func (w *worker) begin(ctx context.Context) error {
-	if w.sess != nil && !w.sess.IsClosed() && time.Since(w.last) > pgsession.Rested {
-		_ = w.sess.Ping(ctx) // what was cut meanwhile is closed then
+	if w.sess != nil && time.Since(w.last) > pgsession.Rested {
+		w.sess.Alive(ctx) // what was cut meanwhile is closed then
 	}
 	if w.sess != nil && w.sess.IsClosed() {
 		w.dead = w.sess.Backend
@@ -246,7 +247,7 @@ func (w *worker) begin(ctx context.Context) error {
 		if err := sess.Bury(ctx, w.dead); err != nil && sess.IsClosed() {
 			return err
 		}
-		w.dead = pgsession.Backend{}
+		w.dead = pgsession.Backend{} // also where the role may not end it: it reads, and is in nobody's way
 	}
 	if w.open {
 		return nil

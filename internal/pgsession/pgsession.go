@@ -34,6 +34,7 @@ type Session struct {
 	Encoding string
 	// Backend is the server's process.
 	Backend Backend
+	answers time.Duration // see Alive
 }
 
 // Options says what a session is for.
@@ -140,6 +141,7 @@ func connect(ctx context.Context, c *Conn, o Options) (*Session, error) {
 		_ = pc.Close(context.WithoutCancel(ctx))
 		return nil, c.explain(err)
 	}
+	s.answers = min(c.limit()/4, 15*time.Second)
 	go c.watch(w, s.Backend)
 	return s, nil
 }
@@ -147,7 +149,8 @@ func connect(ctx context.Context, c *Conn, o Options) (*Session, error) {
 func (s *Session) pin(ctx context.Context, o Options) error {
 	// The first answer is read under the role's own settings: it is all ASCII
 	// but the search path, which comes in the role's client encoding.
-	rows, err := s.Rows(ctx, `SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_setting('server_version'),
+	// A role's timeouts, which may be of a millisecond, must not end even this.
+	rows, err := s.Rows(ctx, s.untimed()+`SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_setting('server_version'),
 		pg_catalog.current_setting('search_path'), pg_catalog.getdatabaseencoding(), pg_catalog.pg_backend_pid(),
 		(SELECT `+backendStart+` FROM pg_catalog.pg_stat_activity WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())`)
 	if err != nil {
@@ -178,6 +181,23 @@ func (s *Session) pin(ctx context.Context, o Options) error {
 		q.WriteString("SELECT pg_catalog.set_config(name, 'view, foreign-table', false) FROM pg_catalog.pg_settings WHERE name = 'restrict_nonsystem_relation_kind';\n")
 	}
 	return s.Do(ctx, q.String())
+}
+
+// untimed are the statements that end timeouts, as far as the server said at the start which version it is.
+func (s *Session) untimed() string {
+	version := s.ParameterStatus("server_version")
+	n := strings.IndexFunc(version, func(r rune) bool { return r < '0' || r > '9' })
+	if n < 0 {
+		n = len(version)
+	}
+	major, _ := strconv.Atoi(version[:n])
+	var q strings.Builder
+	for _, p := range pinned {
+		if strings.HasSuffix(p.name, "_timeout") && major*10000 >= p.since {
+			fmt.Fprintf(&q, "SET %s = %s;\n", p.name, Literal(p.value))
+		}
+	}
+	return q.String()
 }
 
 // Do runs statements, with no rows to return, as one simple query.

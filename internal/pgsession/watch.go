@@ -81,12 +81,28 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
+// limit is StandStill, or what stands for it.
+func (c *Conn) limit() time.Duration {
+	if c.StandStill <= 0 {
+		return standStill
+	}
+	return c.StandStill
+}
+
+// Alive tries out a session that was idle. One that doesn't answer soon, with nothing to do but that, is closed: it is for sessions
+// that can be replaced.
+func (s *Session) Alive(ctx context.Context) bool {
+	if s.IsClosed() {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.answers)
+	defer cancel()
+	return s.Ping(ctx) == nil
+}
+
 // watch cuts a connection that stands still while its backend waits for us, or is gone.
 func (c *Conn) watch(w *conn, b Backend) {
-	limit := c.StandStill
-	if limit <= 0 {
-		limit = standStill
-	}
+	limit := c.limit()
 	t := time.NewTicker(max(limit/4, time.Millisecond))
 	defer t.Stop()
 	for {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -25,9 +24,12 @@ type Proxy struct {
 	front *Relay
 }
 
+var quiet sync.Once
+
 // NewProxy starts a proxy before a server, for the test.
 func NewProxy(tb testing.TB, upstream string) *Proxy {
 	tb.Helper()
+	quiet.Do(func() { zerolog.SetGlobalLevel(zerolog.Disabled) }) // toxics log to the global logger, whatever they are given
 	logger := zerolog.Nop()
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), logger)
 	p := &Proxy{proxy: toxiproxy.NewProxy(server, tb.Name(), "127.0.0.1:0", upstream)}
@@ -252,7 +254,7 @@ func (r *Relay) copy(p *pair, dst, src net.Conn, up bool) {
 	for {
 		n, err := src.Read(buf)
 		if p.frozen.Load() {
-			r.hang(src, err)
+			<-r.closed // nothing is read any more, and nothing said
 			return
 		}
 		verdict := Pass
@@ -283,22 +285,6 @@ func (r *Relay) copy(p *pair, dst, src net.Conn, up bool) {
 			_ = p.client.Close()
 			_ = p.server.Close()
 			return
-		}
-	}
-}
-
-// hang takes what comes and passes nothing on, until src closes: of which the other side learns nothing.
-func (r *Relay) hang(src net.Conn, err error) {
-	defer func() { _ = src.Close() }()
-	for err == nil {
-		select {
-		case <-r.closed:
-			return
-		default:
-		}
-		_ = src.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
-		if _, err = src.Read(make([]byte, 1)); os.IsTimeout(err) {
-			err = nil
 		}
 	}
 }

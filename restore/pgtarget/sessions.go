@@ -45,8 +45,8 @@ func (t *Target) with(ctx context.Context, f func(*pgsession.Session) error) err
 
 // ready sees to it that p has a session.
 func (t *Target) ready(ctx context.Context, p *pooled) error {
-	if p.Session != nil && !p.IsClosed() && time.Since(p.last) > pgsession.Rested {
-		_ = p.Ping(ctx) // what was cut meanwhile is closed then
+	if p.Session != nil && time.Since(p.last) > pgsession.Rested {
+		p.Alive(ctx) // what was cut meanwhile is closed then
 	}
 	if p.Session != nil {
 		if !p.IsClosed() {
@@ -71,7 +71,7 @@ func (t *Target) ready(ctx context.Context, p *pooled) error {
 
 // reconnect opens the control session anew where it was lost.
 func (t *Target) reconnect(ctx context.Context) error {
-	if !t.control.IsClosed() && t.control.Ping(ctx) == nil {
+	if t.control.Alive(ctx) {
 		return nil
 	}
 	encoding := "UTF8"
@@ -93,7 +93,7 @@ func (t *Target) reconnect(ctx context.Context) error {
 func (t *Target) rejoin(ctx context.Context) error {
 	t.controlMu.Lock()
 	defer t.controlMu.Unlock()
-	if !t.control.IsClosed() && t.control.Ping(ctx) == nil {
+	if t.control.Alive(ctx) {
 		return nil
 	}
 	if err := t.reconnect(ctx); err != nil {
