@@ -32,6 +32,13 @@ test: tools ## vet, and run all tests against real servers
 test-short: ## run the tests with -short and without the race detector, on what is installed
 	$(GO) test -short $(TESTFLAGS) ./...
 
+# How many random moves `make soak` makes; PGMOVE_SEED repeats a series.
+SOAK ?= 100
+
+.PHONY: soak
+soak: tools ## kill, cut and restart at random, and resume (SOAK= moves); writes the figures of docs/reliability.md
+	PGMOVE_SOAK=$(SOAK) PGMOVE_SOAK_FIGURES=$(CURDIR)/docs/reliability.md $(GO) test -count 1 -timeout 12h -run '^TestRandomKills$$' -v ./cmd/pgmove
+
 .PHONY: demo
 demo: tools build ## move a database between two private servers (VIA= chooses the way)
 	$(GO) run ./internal/testbed/demo $(if $(VIA),-via=$(VIA))

@@ -180,12 +180,22 @@ func noGoroutines(t *testing.T) {
 // until waits for a condition, a query's "t" on a server, while the run goes on.
 func (f *faultBed) until(p *testbed.Postgres, db, query string) {
 	f.t.Helper()
+	if !f.untilOrEnd(p, db, query) {
+		f.t.Errorf("it never became so: %s\n%s", query, f.out)
+	}
+}
+
+// untilOrEnd is until that the run's end ends too.
+func (f *faultBed) untilOrEnd(p *testbed.Postgres, db, query string) bool {
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if v, err := p.Value(f.t.Context(), db, query); err == nil && v == "t" {
-			return
+			return true
+		}
+		if f.over != nil && f.ended() {
+			return false
 		}
 	}
-	f.t.Fatalf("it never became so: %s\n%s", query, f.out)
+	return false
 }
 
 // takenChunks is a query for so many chunks in the ledger.

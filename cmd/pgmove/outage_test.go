@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/pgmove/pgmove/internal/testbed"
@@ -24,8 +26,8 @@ func TestTargetRestarts(t *testing.T) {
 			f := faultBedOn(t, testbed.Shared(t, 0), b, much)
 			f.from.Toxic(t, "bandwidth", "downstream", map[string]any{"rate": 2000})
 			wait := f.start()
-			for n := 2; n <= 8; n += 6 {
-				f.until(b, f.dst, takenChunks(n))
+			for n := 2; n <= 8 && !f.ended(); n += 6 {
+				f.untilOrEnd(b, f.dst, takenChunks(n))
 				if err := b.Restart(t.Context(), c.mode); err != nil {
 					t.Fatal(err)
 				}
@@ -115,7 +117,16 @@ func tmpfs(t *testing.T, size string) (dir string, resize func(string)) {
 func TestTargetFull(t *testing.T) {
 	dir, resize := tmpfs(t, "16m")
 	b := testbed.OwnPostgres(t, testbed.PostgresOptions{})
-	testbed.SQL(t, b, "postgres", fmt.Sprintf("CREATE TABLESPACE small LOCATION '%s'", dir))
+	owner, err := os.Stat(b.DataDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := filepath.Join(dir, "space")
+	id := owner.Sys().(*syscall.Stat_t)
+	if err := errors.Join(os.Mkdir(place, 0o700), os.Chown(place, int(id.Uid), int(id.Gid))); err != nil {
+		t.Fatal(err)
+	}
+	testbed.SQL(t, b, "postgres", fmt.Sprintf("CREATE TABLESPACE small LOCATION '%s'", place))
 	t.Cleanup(func() { _ = b.Close() }) // before the disk goes
 	f := faultBedOn(t, testbed.Shared(t, 0), b, much+"INSERT INTO log SELECT now(), repeat('long ', 60) || g FROM generate_series(1, 30000) g")
 	f.dst = testbed.DatabaseWith(t, b, "TABLESPACE small")

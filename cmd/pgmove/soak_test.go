@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,68 +28,162 @@ func number(t *testing.T, name string, otherwise int64) int64 {
 	return n
 }
 
-// TestRandomKills kills pgmove at random moments, changes the source between while that means anything,
-// and resumes until it ends. PGMOVE_SOAK is how many moves, PGMOVE_SEED repeats those of a run.
+// ways are those on which the random moves go.
+var ways = []string{"run, direct", "run --via a folder", "dump, then restore", "run --via S3"}
+
+// tally counts what happened to the moves of one way.
+type tally struct{ moves, kills, restarts, cuts, outages, rows int64 }
+
+// soak is a series of random moves.
+type soak struct {
+	a, b    *testbed.Postgres // of source and target; b restarts now and then
+	s3      *testbed.S3
+	tallies [4]tally
+}
+
+// TestRandomKills kills pgmove at random moments, cuts its connections and restarts its target's server, changes the source between
+// while that means anything, and resumes until it ends. PGMOVE_SOAK is how many moves, PGMOVE_SEED repeats those of a run;
+// into PGMOVE_SOAK_FIGURES, a page of the documentation, goes what came of it.
 func TestRandomKills(t *testing.T) {
 	seed := number(t, "PGMOVE_SEED", time.Now().UnixNano()%1e9)
-	rounds := number(t, "PGMOVE_SOAK", 6)
-	p := testbed.Shared(t, 0)
-	kills := 0
+	rounds := number(t, "PGMOVE_SOAK", 8)
+	s := &soak{a: testbed.Shared(t, 0), b: testbed.OwnPostgres(t, testbed.PostgresOptions{}), s3: testbed.SharedS3(t)}
+	useS3(t, s.s3)
+	begun := time.Now()
 	for i := range rounds {
-		s := seed + i
-		ok := t.Run(fmt.Sprint(s), func(t *testing.T) { kills += randomKills(t, p, rand.New(rand.NewPCG(uint64(s), 1)), int(s%3)) })
+		n := seed + i
+		ok := t.Run(fmt.Sprint(n), func(t *testing.T) { s.move(t, rand.New(rand.NewPCG(uint64(n), 1)), int(n%4)) })
 		if !ok {
-			t.Fatalf("to see this again: PGMOVE_SEED=%d PGMOVE_SOAK=1", s)
+			t.Fatalf("to see this again: PGMOVE_SEED=%d PGMOVE_SOAK=1", n)
 		}
 	}
-	t.Logf("%d moves, %d kills, from seed %d", rounds, kills, seed)
+	figures, kills := s.figures(seed, rounds, time.Since(begun))
+	t.Logf("\n%s", figures)
 	if kills == 0 {
 		t.Error("nothing was killed")
 	}
+	if file := os.Getenv("PGMOVE_SOAK_FIGURES"); file != "" {
+		between(t, file, "<!-- soak -->\n", "<!-- /soak -->\n", figures)
+	}
 }
 
-func randomKills(t *testing.T, p *testbed.Postgres, rng *rand.Rand, mode int) (kills int) {
-	src, dst, dir := testbed.Database(t, p), testbed.Database(t, p), filepath.Join(t.TempDir(), "archive")
-	testbed.SQL(t, p, src, much)
-	args := []string{"run", "--source", p.URL(src), "--target", p.URL(dst)}
+// figures is the table for the documentation. It is made of moves that all ended equal: else there is none.
+func (s *soak) figures(seed, rounds int64, took time.Duration) (text string, kills int64) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d moves in %v from seed %d, PostgreSQL %d, %s:\n\n", rounds, took.Round(time.Second), seed, s.a.Major(), time.Now().UTC().Format("2 January 2006"))
+	b.WriteString("| way | moves | kills survived | target restarted | connections cut | ended with 20, resumed | rows compared | rows lost | rows doubled |\n")
+	b.WriteString("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
+	var all tally
+	line := func(way string, t tally) {
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %d | 0 | 0 |\n", way, t.moves, t.kills, t.restarts, t.cuts, t.outages, t.rows)
+	}
+	for i, t := range s.tallies {
+		line(ways[i], t)
+		all = tally{all.moves + t.moves, all.kills + t.kills, all.restarts + t.restarts, all.cuts + t.cuts, all.outages + t.outages, all.rows + t.rows}
+	}
+	line("all", all)
+	return b.String(), all.kills
+}
+
+// between replaces what stands between two marks of a file.
+func between(t *testing.T, file, begin, end, text string) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(b), begin)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("%s lacks its marks", file)
+	}
+	if err := os.WriteFile(file, []byte(before+begin+text+end+after), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// move is one random move.
+func (s *soak) move(t *testing.T, rng *rand.Rand, way int) {
+	src, dst, dir := testbed.Database(t, s.a), testbed.Database(t, s.b), filepath.Join(t.TempDir(), "archive")
+	testbed.SQL(t, s.a, src, much)
+	from, to := testbed.NewRelay(t, s.a.Addr()), testbed.NewRelay(t, s.b.Addr())
+	source, target := s.a.URLThrough(from.Addr(), src), s.b.URLThrough(to.Addr(), dst)
+	n := &s.tallies[way]
+	n.moves++
+	args := []string{"run", "--source", source, "--target", target}
 	common := []string{"--jobs", fmt.Sprint(1 + rng.IntN(4)), "--resume"}
 	dump := []string{"--split-size", fmt.Sprintf("%dkB", 60+rng.IntN(400)), "--compress", "gzip"}
-	switch mode {
+	bucket := ""
+	switch way {
 	case 1:
 		dump = append(dump, "--via", dir)
 	case 2:
-		attempt(t, rng, &kills, nil, append(append([]string{"dump", "--source", p.URL(src), "--to", dir}, dump...), common...)...)
-		args, dump = []string{"restore", "--from", dir, "--target", p.URL(dst)}, nil
+		s.attempt(t, rng, n, from, to, nil, append(append([]string{"dump", "--source", source, "--to", dir}, dump...), common...)...)
+		args, dump = []string{"restore", "--from", dir, "--target", target}, nil
+	case 3:
+		bucket = testbed.Bucket(t, s.s3)
+		dir = filepath.Join(s.s3.BucketDir(bucket), "x")
+		dump = append(dump, "--s3-path-style", "--via", "s3://"+bucket+"/x")
 	}
-	attempt(t, rng, &kills, func() {
-		if mode == 2 || rng.IntN(2) == 0 || ended(t, p, dst, dir, mode) {
+	s.attempt(t, rng, n, from, to, func() {
+		if way == 2 || rng.IntN(2) == 0 || ended(t, s.b, dst, dir, way) {
 			return
 		}
-		testbed.SQL(t, p, src, randomChange(rng))
+		testbed.SQL(t, s.a, src, randomChange(rng))
 	}, append(append(args, dump...), common...)...)
-	testbed.MustBeEqual(t, p, src, p, dst)
-	if ledger(t, p, dst) != nil {
+	testbed.MustBeEqual(t, s.a, src, s.b, dst)
+	if ledger(t, s.b, dst) != nil {
 		t.Error("the ledger is still there")
 	}
-	return kills
+	if bucket != "" {
+		noUploads(t, s.s3, bucket)
+	}
+	rows, err := s.b.Value(t.Context(), dst, "SELECT (SELECT count(*) FROM customer) + (SELECT count(*) FROM orders) + (SELECT count(*) FROM log) + (SELECT count(*) FROM parts)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, _ := strconv.ParseInt(rows, 10, 64)
+	n.rows += k
 }
 
-// attempt runs a command, kills it a few times and then lets it end.
-func attempt(t *testing.T, rng *rand.Rand, kills *int, between func(), args ...string) {
+// attempt runs a command, disturbs it a few times and then lets it end.
+func (s *soak) attempt(t *testing.T, rng *rand.Rand, n *tally, from, to *testbed.Relay, between func(), args ...string) {
 	t.Helper()
 	for try := 0; ; try++ {
-		limit := time.Duration(0)
+		limit, done := time.Duration(0), make(chan struct{})
+		disturb := func() {}
 		if try < 6 {
 			limit = time.Duration(100+rng.IntN(700)) * time.Millisecond
+			at := time.Duration(rng.Int64N(int64(limit)))
+			switch rng.IntN(8) {
+			case 0:
+				disturb = func() { n.cuts += int64(to.Cut()) }
+			case 1:
+				disturb = func() { n.cuts += int64(from.Cut()) }
+			case 2:
+				disturb = func() {
+					if err := s.b.Restart(context.WithoutCancel(t.Context()), []testbed.StopMode{testbed.Fast, testbed.Immediate, testbed.Crash}[rng.IntN(3)]); err != nil {
+						t.Error(err)
+					}
+					n.restarts++
+				}
+			}
+			then := disturb
+			disturb = func() { time.Sleep(at); then() }
 		}
+		go func() { defer close(done); disturb() }()
 		r := execute(t, nil, limit, args...)
+		<-done
 		switch {
 		case r.code == 0:
 			return
+		case r.code == 20 && try < 6:
+			n.outages++
 		case r.code != -1:
-			t.Fatalf("after %d kills: exit code %d\n%s%s", *kills, r.code, r.out, r.errors)
+			t.Fatalf("try %d: exit code %d\n%s%s", try, r.code, r.out, r.errors)
+		default:
+			n.kills++
 		}
-		*kills++
 		if between != nil {
 			between()
 		}
@@ -95,8 +191,9 @@ func attempt(t *testing.T, rng *rand.Rand, kills *int, between func(), args ...s
 }
 
 // ended reports whether what the source holds from now on is no more of the run's concern.
-func ended(t *testing.T, p *testbed.Postgres, dst, dir string, mode int) bool {
-	if mode == 1 {
+func ended(t *testing.T, p *testbed.Postgres, dst, dir string, way int) bool {
+	t.Helper()
+	if way == 1 || way == 3 {
 		_, err := os.Stat(filepath.Join(dir, "pgmove", "manifest.json"))
 		return err == nil
 	}
