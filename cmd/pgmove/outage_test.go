@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -72,23 +73,25 @@ func TestRoleTimeouts(t *testing.T) {
 	if f.a.Major() >= 17 {
 		settings["transaction_timeout"] = "15ms"
 	}
-	sql := fmt.Sprintf("CREATE ROLE %s SUPERUSER LOGIN PASSWORD 'hasty';", role)
-	for k, v := range settings {
-		sql += fmt.Sprintf("ALTER ROLE %s SET %s = '%s';", role, k, v)
-		for _, db := range []string{f.src, f.dst} {
-			sql += fmt.Sprintf("ALTER ROLE %s IN DATABASE %s SET %s = '%s';", role, db, k, v)
+	set := func(who string) {
+		t.Helper()
+		for k, v := range settings {
+			testbed.SQL(t, f.a, "postgres", fmt.Sprintf("ALTER ROLE %s SET %s = '%s'", who, k, v))
 		}
 	}
-	testbed.SQL(t, f.a, "postgres", sql)
-	t.Cleanup(func() { _ = f.a.Exec(t.Context(), "postgres", "DROP ROLE "+role) })
+	testbed.SQL(t, f.a, "postgres", fmt.Sprintf("CREATE ROLE %s SUPERUSER LOGIN PASSWORD 'hasty'", role))
+	t.Cleanup(func() { _ = f.a.Exec(context.Background(), "postgres", "DROP ROLE "+role) })
+	set(role)
+	set(role + " IN DATABASE " + f.src)
 	for _, via := range []string{"", t.TempDir() + "/archive"} {
 		dst := testbed.Database(t, f.a)
-		testbed.SQL(t, f.a, "postgres", fmt.Sprintf("ALTER ROLE %s IN DATABASE %s SET lock_timeout = '1ms'", role, dst))
-		args := []string{"run", "--source", f.a.URLAs(role, "hasty", f.src), "--target", f.a.URLAs(role, "hasty", dst), "--no-owner", "--split-size", "200kB"}
+		set(role + " IN DATABASE " + dst)
+		args := []string{"run", "--source", f.a.URLAs(role, "hasty", f.src), "--target", f.a.URLAs(role, "hasty", dst), "--split-size", "200kB"}
 		if via != "" {
 			args = append(args, "--via", via)
 		}
 		mustExit(t, 0, args...)
+		testbed.MustBeEqual(t, f.a, f.src, f.a, dst)
 	}
 }
 
