@@ -71,13 +71,13 @@ func TestSignals(t *testing.T) {
 				t.Errorf("it took %v to end", took)
 			}
 			f.from.Heal()
-			line := "pgmove run --resume"
+
 			if code == c.code && c.name != "twice" {
 				wantText(t, f.out, "stopped by a signal", "to go on: pgmove run", "passwords")
 				if b, err := os.ReadFile(report); err != nil || !strings.Contains(string(b), fmt.Sprintf(`"exit_code": %d`, c.code)) {
 					t.Errorf("the report: %v %s", err, b)
 				}
-				_, line, _ = strings.Cut(errs.String(), "to go on: ")
+				_, line, _ := strings.Cut(errs.String(), "to go on: ")
 				line, _, _ = strings.Cut(line, "\n")
 				f.nothingLeft()
 				shell := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(line, "pgmove", file, 1))
@@ -97,7 +97,7 @@ func TestSignals(t *testing.T) {
 func TestResumeLine(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"run|--source|postgres://u:pw@h/a|--target|postgres://u@h/b", "run --source postgres://u@h/a --target postgres://u@h/b --resume"},
-		{"run|--source=postgres://u:pw@h/a?x=1|-target|host=h password=pw dbname=b|--resume", "run --source='postgres://u@h/a?x=1' -target 'host=h dbname=b' --resume"},
+		{"run|--source=postgres://u:pw@h/a?x=1|-target|host=h password=pw dbname=b|--resume", "run '--source=postgres://u@h/a?x=1' -target 'host=h dbname=b' --resume"},
 		{"dump|--source|not a string pw|--to|it's here", `dump --source … --to 'it'\''s here' --resume`},
 		{"restore|--from|s3://b/p|--s3-endpoint|https://u:pw@s3.example|--resume", "restore --from s3://b/p --s3-endpoint https://u@s3.example --resume"},
 	} {
