@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
@@ -189,12 +190,13 @@ func move(ctx context.Context, c *cli.Context, src *pgsource.Source, to *destina
 	w := stream.NewWriter(via, via.live, z)
 	w.Authenticate(via.mac)
 	var contents *stream.Contents
+	var failed error // the dump's
 	begun := make(chan struct{})
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
 		contents, err = dump.Run(ctx, src, w, dump.Options{Jobs: c.Int("jobs"), Run: rep.Run, Tool: version,
 			Prior: via.was.prior, Begun: func() { close(begun) }, Retry: retry, Observe: rep.observe})
-		if err != nil {
+		if failed = err; err != nil {
 			via.CloseWithError(err)
 		}
 		return err
@@ -213,8 +215,11 @@ func move(ctx context.Context, c *cli.Context, src *pgsource.Source, to *destina
 		}
 		return err
 	})
-	if err = g.Wait(); err == nil {
+	switch err = g.Wait(); {
+	case err == nil:
 		rep.Run = contents.Header.Run
+	case errors.Is(err, context.Canceled) && failed != nil:
+		err = failed // one reader of the dump's may have told only that the others were stopped
 	}
 	return contents, err
 }
