@@ -161,7 +161,7 @@ func (l location) openToWrite(ctx context.Context, c *cli.Context, read bool, ma
 	if err != nil {
 		return nil, was, err
 	}
-	alone := false
+	alone := fault.Active() // a test knows that nobody else is there
 	was.release = func() {}
 	if d, ok := bare.(interface{ Alone() (bool, func(), error) }); ok {
 		if alone, was.release, err = d.Alone(); err != nil {

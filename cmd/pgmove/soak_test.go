@@ -172,7 +172,7 @@ func (s *soak) attempt(t *testing.T, rng *rand.Rand, n *tally, from, to *testbed
 			disturb = func() { time.Sleep(at); then() }
 		}
 		go func() { defer close(done); disturb() }()
-		r := execute(t, nil, limit, args...)
+		r := execute(t, faults("nowhere:1"), limit, args...) // small tables are built as large ones are, and a silent archive counts as dead
 		<-done
 		switch {
 		case r.code == 0:

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"strings"
@@ -271,7 +272,7 @@ func (c *Conn) explain(err error) error {
 		return err
 	case hint != "":
 		f.Kind, f.Hint = stream.Denied, hint
-	case errors.As(err, &oe), errors.As(err, &de), errors.As(err, &ne), errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &oe), errors.As(err, &de), errors.As(err, &ne), errors.Is(err, context.DeadlineExceeded), Lost(err), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		f.Kind, f.Hint = stream.Outage, "check the host, the port and the network between"
 	}
 	return f

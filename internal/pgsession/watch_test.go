@@ -162,3 +162,27 @@ func TestFreshConnections(t *testing.T) {
 		t.Errorf("without a token: %v", err)
 	}
 }
+
+// TestHangUp: a server that hangs up while it greets, as one does that is being stopped, is an outage and tried again.
+func TestHangUp(t *testing.T) {
+	noSettings(t)
+	p := testbed.Shared(t, 0)
+	db := testbed.Database(t, p)
+	relay := testbed.NewRelay(t, p.Addr())
+	var greetings atomic.Int64
+	relay.Judge(func(b []byte) testbed.Verdict {
+		if strings.Contains(string(b), "application_name") && greetings.Add(1) <= 2 {
+			return testbed.HangUp
+		}
+		return testbed.Pass
+	})
+	c := mustParse(t, p.URLThrough(relay.Addr(), db))
+	if _, err := Connect(t.Context(), c, Options{}); stream.KindOf(err) != stream.Outage {
+		t.Errorf("a server that hangs up: %v", err)
+	}
+	s, err := Connect(t.Context(), c, Options{Patience: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.End()
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"strconv"
@@ -90,6 +91,7 @@ const (
 	Pass      Verdict = iota
 	CutBefore         // the server never gets them
 	CutAfter          // the server gets them, and the client no answer
+	HangUp            // the server never gets them, and both see an orderly end
 )
 
 // Relay passes connections on to a server.
@@ -267,6 +269,9 @@ func (r *Relay) copy(p *pair, dst, src net.Conn, up bool) {
 		if verdict == CutBefore {
 			p.cut()
 			return
+		}
+		if verdict == HangUp {
+			n, err = 0, io.EOF
 		}
 		if n > 0 {
 			p.last.Store(time.Now().UnixNano())

@@ -83,7 +83,7 @@ func (t *Target) explainChunk(e *stream.Entry, c stream.Chunk, err error) error 
 	}
 	f := pgsession.Explain(err, fmt.Sprintf("rows of %s (chunk %d of %d)", e.Name(), c.N+1, c.Of))
 	var sf *stream.Failure
-	if errors.As(f, &sf) {
+	if errors.As(f, &sf) && sf.Hint == "" {
 		sf.Hint = "its statement: " + stream.Text(strings.TrimSpace(string(e.CopyStmt))).Display()
 	}
 	return f
