@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/pgmove/pgmove/internal/testbed"
 )
 
@@ -50,11 +52,29 @@ func faultBedOn(t *testing.T, a, b *testbed.Postgres, sql string) *faultBed {
 	return f
 }
 
-// sideBySide runs subtests that mostly wait, and then looks for what goroutines they left.
-func sideBySide(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	t.Run("all", f)
-	noGoroutines(t)
+// sideBySide runs subtests that mostly wait: six at a time, however few processors there are. It then looks for
+// what goroutines they left.
+type sideBySide struct {
+	t     *testing.T
+	group errgroup.Group
+}
+
+func newSideBySide(t *testing.T) *sideBySide {
+	s := &sideBySide{t: t}
+	s.group.SetLimit(6)
+	return s
+}
+
+func (s *sideBySide) run(name string, f func(t *testing.T)) {
+	s.group.Go(func() error {
+		s.t.Run(name, f)
+		return nil
+	})
+}
+
+func (s *sideBySide) wait() {
+	_ = s.group.Wait()
+	noGoroutines(s.t)
 }
 
 // args are those of a run through the proxies.

@@ -182,7 +182,7 @@ func (f *feed) Read(p []byte) (int, error) {
 }
 
 // Bury ends a backend whose session was lost: it may hold locks, or a transaction, until the server notices that nobody is there. It
-// returns once the process is gone, or after ten seconds.
+// returns once the process is gone. One that is still there after ten seconds is an error, an outage, and may yet commit.
 func (s *Session) Bury(ctx context.Context, b Backend) error {
 	if b.pid == "" {
 		return nil
@@ -190,8 +190,11 @@ func (s *Session) Bury(ctx context.Context, b Backend) error {
 	which := fmt.Sprintf("FROM pg_catalog.pg_stat_activity WHERE pid = %s AND "+backendStart+" = %s AND pid <> pg_catalog.pg_backend_pid()", b.pid, Literal(b.start))
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		rows, err := s.Rows(ctx, "SELECT pg_catalog.pg_terminate_backend(pid) "+which)
-		if err != nil || len(rows) == 0 || time.Now().After(deadline) {
+		if err != nil || len(rows) == 0 {
 			return err
+		}
+		if time.Now().After(deadline) {
+			return stream.Fail(stream.Outage, "the server doesn't end its process %s, whose connection is lost", b.pid).WithHint("end it with pg_terminate_backend, then go on")
 		}
 		select {
 		case <-time.After(20 * time.Millisecond):

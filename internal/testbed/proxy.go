@@ -90,7 +90,7 @@ type Verdict int
 const (
 	Pass      Verdict = iota
 	CutBefore         // the server never gets them
-	CutAfter          // the server gets them, and the client no answer
+	CutAfter          // the server gets them, and answers; the client gets no answer
 	HangUp            // the server never gets them, and both see an orderly end
 )
 
@@ -113,7 +113,7 @@ type Relay struct {
 // pair is one connection.
 type pair struct {
 	client, server net.Conn
-	frozen         atomic.Bool
+	frozen, mute   atomic.Bool  // mute: cut at the server's next byte
 	last           atomic.Int64 // when a byte passed, in nanoseconds
 }
 
@@ -277,13 +277,14 @@ func (r *Relay) copy(p *pair, dst, src net.Conn, up bool) {
 			p.last.Store(time.Now().UnixNano())
 			r.total.Add(int64(n))
 			if verdict == CutAfter {
-				_ = p.client.Close()
+				p.mute.Store(true)
+			}
+			if !up && p.mute.Load() {
+				p.cut()
+				return
 			}
 			if _, werr := dst.Write(buf[:n]); werr != nil {
 				err = werr
-			}
-			if verdict == CutAfter {
-				time.Sleep(200 * time.Millisecond) // until the server has done it
 			}
 		}
 		if err != nil {

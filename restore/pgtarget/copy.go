@@ -149,7 +149,7 @@ func load(ctx context.Context, s *pgsession.Session, begin string, e *stream.Ent
 	if len(options) > 0 {
 		sql += " WITH (" + strings.Join(options, ", ") + ")"
 	}
-	tag, err := s.PgConn.CopyFrom(ctx, r, sql)
+	tag, err := s.CopyFrom(ctx, r, sql)
 	return tag.RowsAffected(), err
 }
 

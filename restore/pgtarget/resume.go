@@ -254,8 +254,8 @@ func (t *Target) isTaken(ctx context.Context, b pgsession.Backend, part stream.P
 		return false, err
 	}
 	defer s.End()
-	if err := s.Bury(ctx, b); err != nil && s.IsClosed() {
-		return false, pgsession.Explain(err, t.conn.Name())
+	if err := s.Bury(ctx, b); err != nil {
+		return false, pgsession.Explain(err, t.conn.Name()) // while it lives no answer is the last
 	}
 	// The insert waits for the transaction in doubt, if that still goes on.
 	row, err := s.Row(ctx, fmt.Sprintf("BEGIN; INSERT INTO pgmove.taken (id, part) VALUES (%d, %d) ON CONFLICT DO NOTHING RETURNING id", part.Table, part.N))

@@ -1,10 +1,14 @@
 package pgtarget_test
 
 import (
+	"io"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/pgmove/pgmove/internal/pgsession"
 	"github.com/pgmove/pgmove/internal/testbed"
+	"github.com/pgmove/pgmove/restore/pgtarget"
 	"github.com/pgmove/pgmove/stream"
 )
 
@@ -61,5 +65,50 @@ func TestRejoin(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// lateRows yields one row, and its end after a while.
+type lateRows struct {
+	io.Reader
+	pause time.Duration
+}
+
+func (l *lateRows) Read(p []byte) (int, error) {
+	n, err := l.Reader.Read(p)
+	if err != nil {
+		time.Sleep(l.pause)
+	}
+	return n, err
+}
+
+func (l *lateRows) Verify(taken int64) (*stream.Record, error) {
+	return &stream.Record{Digest: stream.Digest{Rows: taken}}, nil
+}
+
+// TestLateRows: a source that takes its time is not a target that hangs.
+func TestLateRows(t *testing.T) {
+	t.Parallel()
+	p := testbed.Shared(t, 0)
+	g := fresh(t, p)
+	conn, err := pgsession.Parse(p.URL(testbed.Database(t, p)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.StandStill = 300 * time.Millisecond
+	tgt, err := pgtarget.Open(t.Context(), conn, pgtarget.Options{Sessions: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tgt.Close()
+	c := stream.Chunk{Table: 4, ID: 4, Of: 1, Format: g.Format, Key: "4.dat"}
+	if err := tgt.Prepare(t.Context(), &g.Header, []stream.Entry{g.Create, g.Data}, []stream.Chunk{c}); err != nil {
+		t.Fatal(err)
+	}
+	if err := tgt.Exec(t.Context(), []*stream.Entry{&g.Create}); err != nil {
+		t.Fatal(err)
+	}
+	if err := tgt.CopyFrom(t.Context(), &g.Data, c, &lateRows{strings.NewReader(string(g.Row(1))), 5 * time.Second}); err != nil {
+		t.Errorf("it was cut: %v", err)
 	}
 }
