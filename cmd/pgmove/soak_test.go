@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,17 +30,17 @@ func number(t *testing.T, name string, otherwise int64) int64 {
 	return n
 }
 
-// ways are those on which the random moves go.
-var ways = []string{"run, direct", "run --via a folder", "dump, then restore", "run --via S3"}
+// ways are those on which the random moves go. The last, dump, comes before restore.
+var ways = []string{"`run`, direct", "`run --via` a folder", "`restore` from a folder", "`run --via` S3", "`dump` to that folder"}
 
-// tally counts what happened to the moves of one way.
+// tally counts what happened to the commands of one way.
 type tally struct{ moves, kills, restarts, cuts, outages, rows int64 }
 
 // soak is a series of random moves.
 type soak struct {
 	a, b    *testbed.Postgres // of source and target; b restarts now and then
 	s3      *testbed.S3
-	tallies [4]tally
+	tallies [5]tally
 }
 
 // TestRandomKills kills pgmove at random moments, cuts its connections and restarts its target's server, changes the source between
@@ -70,8 +72,9 @@ func TestRandomKills(t *testing.T) {
 // figures is the table for the documentation. It is made of moves that all ended equal: else there is none.
 func (s *soak) figures(seed, rounds int64, took time.Duration) (text string, kills int64) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d moves in %v from seed %d, PostgreSQL %d, %s:\n\n", rounds, took.Round(time.Second), seed, s.a.Major(), time.Now().UTC().Format("2 January 2006"))
-	b.WriteString("| way | moves | kills survived | target restarted | connections cut | ended with 20, resumed | rows compared | rows lost | rows doubled |\n")
+	fmt.Fprintf(&b, "%d moves in %v, seeds %d to %d, PostgreSQL %d, %d processors (%s), %s:\n\n", rounds, took.Round(time.Second), seed, seed+rounds-1, s.a.Major(),
+		runtime.NumCPU(), runtime.GOARCH, time.Now().UTC().Format("2 January 2006"))
+	b.WriteString("| command | moves | kills survived | target restarted | connections cut | ended with 20, resumed | rows moved | rows lost | rows doubled |\n")
 	b.WriteString("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
 	var all tally
 	line := func(way string, t tally) {
@@ -109,7 +112,6 @@ func (s *soak) move(t *testing.T, rng *rand.Rand, way int) {
 	from, to := testbed.NewRelay(t, s.a.Addr()), testbed.NewRelay(t, s.b.Addr())
 	source, target := s.a.URLThrough(from.Addr(), src), s.b.URLThrough(to.Addr(), dst)
 	n := &s.tallies[way]
-	n.moves++
 	args := []string{"run", "--source", source, "--target", target}
 	common := []string{"--jobs", fmt.Sprint(1 + rng.IntN(4)), "--resume"}
 	dump := []string{"--split-size", fmt.Sprintf("%dkB", 60+rng.IntN(400)), "--compress", "gzip"}
@@ -118,7 +120,7 @@ func (s *soak) move(t *testing.T, rng *rand.Rand, way int) {
 	case 1:
 		dump = append(dump, "--via", dir)
 	case 2:
-		s.attempt(t, rng, n, from, to, nil, append(append([]string{"dump", "--source", source, "--to", dir}, dump...), common...)...)
+		s.attempt(t, rng, &s.tallies[4], from, to, nil, append(append([]string{"dump", "--source", source, "--to", dir}, dump...), common...)...)
 		args, dump = []string{"restore", "--from", dir, "--target", target}, nil
 	case 3:
 		bucket = testbed.Bucket(t, s.s3)
@@ -126,7 +128,11 @@ func (s *soak) move(t *testing.T, rng *rand.Rand, way int) {
 		dump = append(dump, "--s3-path-style", "--via", "s3://"+bucket+"/x")
 	}
 	s.attempt(t, rng, n, from, to, func() {
-		if way == 2 || rng.IntN(2) == 0 || ended(t, s.b, dst, dir, way) {
+		if way == 2 || rng.IntN(2) == 0 {
+			return
+		}
+		s.settled(t, dst, way)
+		if ended(t, s.b, dst, dir, way) {
 			return
 		}
 		testbed.SQL(t, s.a, src, randomChange(rng))
@@ -144,6 +150,61 @@ func (s *soak) move(t *testing.T, rng *rand.Rand, way int) {
 	}
 	k, _ := strconv.ParseInt(rows, 10, 64)
 	n.rows += k
+	n.moves++
+}
+
+// settled waits until the servers have done what a killed process had still told them: the last of it may be what ends
+// the run, and then the source must not change any more.
+func (s *soak) settled(t *testing.T, dst string, way int) {
+	t.Helper()
+	busy := func() (bool, error) { return false, nil }
+	switch way {
+	case 0:
+		busy = func() (bool, error) {
+			v, err := s.b.Value(t.Context(), "postgres", "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'pgmove' AND datname = '"+dst+"'")
+			return v == "t", err
+		}
+	case 3:
+		busy = func() (bool, error) { return halfClosed(s.s3.Endpoint()) }
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		still, err := busy()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !still {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the servers go on with what is long dead")
+		}
+	}
+}
+
+// halfClosed reports whether a server on this machine still has connections whose client is gone.
+func halfClosed(endpoint string) (bool, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return false, err
+	}
+	port, err := strconv.Atoi(u.Port())
+	if err != nil {
+		return false, err
+	}
+	const closeWait = "08"
+	local := fmt.Sprintf(":%04X", port)
+	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return false, err
+		}
+		for _, line := range strings.Split(string(b), "\n") {
+			if f := strings.Fields(line); len(f) > 3 && strings.HasSuffix(f[1], local) && f[3] == closeWait {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 // attempt runs a command, disturbs it a few times and then lets it end.

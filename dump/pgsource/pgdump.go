@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -208,7 +209,11 @@ func (t *tool) run(ctx context.Context, s *Source, more []string, head bool) (*p
 		if strings.Contains(all, "canceling statement due to") && strings.Contains(all, "LOCK TABLE") {
 			return nil, fmt.Errorf("%w: %s", errLockWait, all)
 		}
-		return nil, dumpFailure(t, all, werr)
+		err := dumpFailure(t, all, werr)
+		if has(withoutQuery(all), snapshotGone...) && s.opts.Snapshot == "" {
+			return nil, s.snapshotLost(err)
+		}
+		return nil, err
 	}
 	if rerr != nil {
 		return nil, &stream.Failure{Object: t.path, Msg: "its output cannot be read", Err: rerr}
@@ -219,10 +224,31 @@ func (t *tool) run(ctx context.Context, s *Source, more []string, head bool) (*p
 	return toc, nil
 }
 
+// connectionGone is what libpq, or the server, says of a connection that was there; snapshotGone what the server
+// says of a snapshot whose session is no more.
+var (
+	connectionGone = []string{"server closed the connection unexpectedly", "could not receive data from server", "could not send data to server",
+		"SSL connection has been closed unexpectedly", "SSL SYSCALL error", "terminating connection", "the database system is ", "no connection to the server",
+		"connection reset by peer"}
+	snapshotGone = []string{"invalid snapshot identifier", "could not import the requested snapshot", "ERROR:  snapshot \""}
+)
+
+func has(s string, any ...string) bool {
+	return slices.ContainsFunc(any, func(a string) bool { return strings.Contains(s, a) })
+}
+
+// withoutQuery is what pg_dump said without the text of the query that failed, which may hold anything.
+func withoutQuery(said string) string {
+	said, _, _ = strings.Cut(said, "Query was:")
+	return said
+}
+
 // dumpFailure classifies what pg_dump died of.
 func dumpFailure(t *tool, said string, err error) error {
 	f := &stream.Failure{Object: "pg_dump " + t.version, Msg: stream.Text(said).Display(), Err: err}
-	switch {
+	switch said = withoutQuery(said); {
+	case has(said, connectionGone...), has(said, snapshotGone...):
+		f.Kind = stream.Outage
 	case strings.Contains(said, "permission denied"):
 		f.Kind, f.Hint = stream.Denied, "grant the role pg_read_all_data on the source"
 	case strings.Contains(said, "row-level security"):
