@@ -20,7 +20,7 @@ build: ## compile the command into bin/pgmove
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/pgmove ./cmd/pgmove
 
 .PHONY: tools
-tools: ## install what tests and demo need: PostgreSQL servers and clients, an S3 server
+tools: ## install what tests and demo need: PostgreSQL servers and clients, MariaDB, an S3 server
 	@internal/testbed/install.sh
 
 .PHONY: test

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests and the demo need, and says so, a line a thing:
 #
-#   install.sh         PostgreSQL servers and clients, the S3 server, a C compiler
+#   install.sh         PostgreSQL servers and clients, MariaDB, mydumper, the S3 server, a C compiler
 #   install.sh lint    the linter
 #   install.sh where   nothing: it prints the folder for what is not the distribution's
 #
@@ -224,6 +224,33 @@ embedded_server() {
 	printf '%s\n' "$version" >"$work/server/.version"
 }
 
+# install_mariadb installs MariaDB's server and clients, and the tools that write and load the same archives.
+install_mariadb() {
+	local need=()
+	[[ -x /usr/sbin/mariadbd ]] || command -v mariadbd >/dev/null || need+=(mariadb-server)
+	command -v mariadb-dump >/dev/null || need+=(mariadb-client)
+	command -v mydumper >/dev/null && command -v myloader >/dev/null || need+=(mydumper)
+	((${#need[@]} == 0)) && return
+	# No test needs the server that installing the package would start: it is kept from it, as long
+	# as the installation takes, where nothing else decides about that.
+	local policy=/usr/sbin/policy-rc.d own=
+	if [[ " ${need[*]} " == *' mariadb-server '* && ! -e $policy ]]; then
+		printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null && as_root chmod a+x "$policy" && own=1
+	fi
+	(packages "${need[@]}") || {
+		[[ -z $own ]] || as_root rm -f "$policy"
+		exit 1
+	}
+	[[ -z $own ]] || as_root rm -f "$policy"
+	say "MariaDB $(mariadbd_version) from the distribution"
+}
+
+mariadbd_version() {
+	local program
+	program=$(command -v mariadbd || echo /usr/sbin/mariadbd)
+	"$program" --version | sed -E 's/^[^V]*Ver ([0-9.]+).*/\1/'
+}
+
 install_servers() {
 	local major version sum why
 	while read -r major version sum; do
@@ -360,6 +387,7 @@ install_clients() {
 case ${1:-} in
 '')
 	install_distribution
+	install_mariadb
 	go_tool versitygw github.com/versity/versitygw/cmd/versitygw "$versitygw"
 	install_servers
 	install_clients
@@ -377,7 +405,7 @@ case ${1:-} in
 			done
 		} | sort -nu | paste -sd' '
 	}
-	say "servers $(have postgresql postgres), clients $(have client pg_dump), versitygw $versitygw; in $tools"
+	say "servers $(have postgresql postgres), clients $(have client pg_dump), MariaDB $(mariadbd_version), versitygw $versitygw; in $tools"
 	[[ ! -s $tools/missing ]] || sed 's/^/tools: not here: /' "$tools/missing"
 	;;
 lint)

@@ -51,9 +51,10 @@ var shared = struct {
 	sync.Mutex
 	owned    bool // Main or Wrap sees to their end
 	clusters map[int]*lazy[*Postgres]
+	maria    map[int]*lazy[*MariaDB]
 	s3       *lazy[*S3]
 	counter  int
-}{clusters: make(map[int]*lazy[*Postgres])}
+}{clusters: make(map[int]*lazy[*Postgres]), maria: make(map[int]*lazy[*MariaDB])}
 
 // lazy is a server started at its first use. Its own lock, not that of all, is held
 // while it starts.
@@ -225,6 +226,12 @@ func closeShared() error {
 			errs = append(errs, s.server.Close())
 		}
 		delete(shared.clusters, major)
+	}
+	for which, s := range shared.maria {
+		if s.server != nil {
+			errs = append(errs, s.server.Close())
+		}
+		delete(shared.maria, which)
 	}
 	if shared.s3 != nil && shared.s3.server != nil {
 		errs = append(errs, shared.s3.server.Close())

@@ -1,9 +1,9 @@
 // Package testbed starts private servers for tests and the demo: PostgreSQL of
-// every major version that is installed, and an S3 server. Each lives in a
+// every major version that is installed, MariaDB, and an S3 server. Each lives in a
 // temporary folder of its own, listens on a free port of the loopback interface
 // and is gone when its owner is, killed or not.
 //
-// It imports the standard library and pgconn, and nothing of pgmove, so that
+// It imports the standard library and the databases' drivers, and nothing of pgmove, so that
 // the tests of any package may use it. Only tests and the demo import it: what
 // pgmove does to a user's databases never goes through here. It never skips a
 // test (a server that is missing is a failure, with what to do about it), never
