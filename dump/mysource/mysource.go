@@ -1,0 +1,180 @@
+// Package mysource reads a MySQL or MariaDB database under one snapshot: its definitions from SHOW CREATE, its
+// rows, as LOAD DATA takes them, and the positions of its sequences.
+//
+// It imports stream, internal/mysession and the driver's interfaces. It never writes to the database,
+// never builds DDL from the catalogs, and never prints.
+package mysource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pgmove/pgmove/internal/mysession"
+	"github.com/pgmove/pgmove/stream"
+)
+
+// Engine is what an archive's header calls this engine.
+const Engine = "mysql"
+
+// Options tunes a source.
+type Options struct {
+	// Jobs is how many sessions read rows; 1 where it is less.
+	Jobs int
+	// SplitSize is the size, in bytes of data on disk, above which a table is read in several chunks of about
+	// that size; 0 for DefaultSplitSize.
+	SplitSize int64
+	// LockWait is how long locks that block writers are waited for before the next rung of the ladder is tried; 0
+	// for DefaultLockWait. While they are waited for, writers wait too.
+	LockWait time.Duration
+	// Ladder restricts the rungs that are tried; nil tries all, in their order.
+	Ladder []Rung
+	// Uncovered opens a database to which nobody writes, such as a target that is compared: its sessions' snapshots need not
+	// agree, and nothing is locked.
+	Uncovered bool
+	// Patience is how long an unreachable server is tried again.
+	Patience time.Duration
+	// Observe gets warnings.
+	Observe stream.Observer
+	// Side names the side in events: "dump" or "validate".
+	Side string
+}
+
+// The defaults.
+const (
+	DefaultSplitSize = 256 << 20
+	DefaultLockWait  = 10 * time.Second
+)
+
+// Source is a database opened for reading.
+type Source struct {
+	conn *mysession.Conn
+	opts Options
+	// control lists and locks; it reads no rows.
+	control *mysession.Session
+	// guard holds the locks of tables that no snapshot covers, until Release; nil where there is none.
+	guard *mysession.Session
+	// workers are the sessions that hold the snapshot and aren't at work.
+	workers chan *worker
+	all     []*worker
+
+	mu   sync.Mutex     // of what follows
+	left int            // workers that still hold the snapshot
+	lost error          // why none is left, or that the snapshot was released
+	dead chan struct{}  // closed when lost is set
+	busy sync.WaitGroup // calls that have a worker, or wait for one
+
+	version  mysession.Version
+	facts    stream.Source
+	rels     map[string]*relation
+	order    []*relation
+	seqs     []stream.SequenceValue
+	schema   []stream.SchemaItem
+	warnMu   sync.Mutex
+	warnings []stream.Text
+}
+
+// Open connects to the source and checks, without locking anything, that it can be dumped. Errors are Failures.
+func Open(ctx context.Context, conn *mysession.Conn, o Options) (*Source, error) {
+	o.Jobs = max(o.Jobs, 1)
+	if o.SplitSize <= 0 {
+		o.SplitSize = DefaultSplitSize
+	}
+	if o.LockWait <= 0 {
+		o.LockWait = DefaultLockWait
+	}
+	if o.Side == "" {
+		o.Side = "dump"
+	}
+	if o.Ladder == nil {
+		o.Ladder = allRungs
+	}
+	s := &Source{conn: conn, opts: o, dead: make(chan struct{})}
+	var err error
+	if s.control, err = s.session(ctx); err != nil {
+		return nil, err
+	}
+	s.version = s.control.Version
+	s.facts = stream.Source{Version: s.version.Text, VersionNum: s.version.Num, Database: stream.Text(conn.Database()),
+		Encoding: "utf8mb4", Session: mysession.Pins(mysession.Read, s.version), DumpTool: "SHOW CREATE of " + s.version.Name()}
+	if err := s.preflight(ctx); err != nil {
+		s.Close()
+		return nil, mysession.Explain(err, conn.Name())
+	}
+	return s, nil
+}
+
+func (s *Source) session(ctx context.Context) (*mysession.Session, error) {
+	return mysession.Connect(ctx, s.conn, mysession.Options{Role: mysession.Read, Patience: s.opts.Patience})
+}
+
+func (s *Source) warn(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	s.warnMu.Lock()
+	s.warnings = append(s.warnings, stream.Text(text))
+	s.warnMu.Unlock()
+	s.opts.Observe.Warn(s.opts.Side, text)
+}
+
+// Facts tells about the server and its database.
+func (s *Source) Facts() stream.Source { return s.facts }
+
+// preflight refuses what could not be dumped whole, or not be known to be.
+func (s *Source) preflight(ctx context.Context) error {
+	if old := map[bool]int{true: 10030000, false: 5070000}[s.version.MariaDB]; s.version.Num < old {
+		return (&stream.Failure{Kind: stream.Preflight, Object: s.conn.Name(), Msg: s.version.Name() + " is too old"}).
+			WithHint("pgmove reads MariaDB 10.3 and newer, and MySQL 5.7 and newer")
+	}
+	id := "@@server_uuid"
+	if s.version.MariaDB {
+		id = "@@server_uid"
+	}
+	if row, err := s.control.Row(ctx, "SELECT "+id); err == nil {
+		s.facts.SystemID = row[0]
+	} else if mysession.Code(err) != mysession.ErrUnknownSystem {
+		return err
+	}
+	return s.checkGrants(ctx)
+}
+
+// Contents returns the sequences' values and the schema, after Entries.
+func (s *Source) Contents() ([]stream.SequenceValue, []stream.SchemaItem) { return s.seqs, s.schema }
+
+var errReleased = errors.New("the snapshot was released")
+
+// Release ends the snapshot and closes all sessions. It returns an error where the locks of tables that no
+// snapshot covers were lost before: what was read after that is worth nothing.
+func (s *Source) Release(ctx context.Context) error {
+	err := s.giveUp(errReleased)
+	if err == nil && s.guard != nil {
+		if gerr := s.guard.Do(ctx, "UNLOCK TABLES"); gerr != nil {
+			err = s.snapshotLost(gerr)
+		}
+	}
+	s.Close()
+	return err
+}
+
+// snapshotLost: MySQL's snapshots can't be handed on. With its sessions it is gone.
+func (s *Source) snapshotLost(err error) error {
+	return (&stream.Failure{Kind: stream.NotResumable, Object: s.conn.Name(), Msg: "the sessions that hold the snapshot are gone", Err: err}).
+		WithHint("start again: rows read from now on would be of another moment")
+}
+
+// Close closes all sessions, whatever their state.
+func (s *Source) Close() {
+	_ = s.giveUp(errReleased)
+	s.busy.Wait()
+	for _, w := range s.all {
+		w.sess.End()
+	}
+	s.all = nil
+	for _, sess := range []**mysession.Session{&s.guard, &s.control} {
+		if *sess != nil {
+			(*sess).End()
+			*sess = nil
+		}
+	}
+}

@@ -1,0 +1,344 @@
+package mysource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pgmove/pgmove/internal/mysession"
+	"github.com/pgmove/pgmove/stream"
+)
+
+// Rung is a way to give several sessions the same snapshot. The server has no way to hand one on: all sessions
+// begin theirs while nothing can be committed, or it is shown that nothing was.
+type Rung string
+
+// The rungs of the ladder, from the one that asks for the most privileges down.
+const (
+	// BackupStage blocks commits for a moment, and waits for no long query (MariaDB; needs RELOAD).
+	BackupStage Rung = "backup-stage"
+	// FlushTables is FLUSH TABLES WITH READ LOCK (needs RELOAD).
+	FlushTables Rung = "flush-tables"
+	// LockTables locks the database's own tables for reading (needs LOCK TABLES).
+	LockTables Rung = "lock-tables"
+	// BinlogSnapshot locks nothing: MariaDB tells each session at which position of the binary log its snapshot is.
+	BinlogSnapshot Rung = "binlog-snapshot"
+	// GTID locks nothing: the executed GTIDs before the first snapshot and after the last one are the same (MySQL).
+	GTID Rung = "gtid"
+	// Single is one session, whose snapshot needs no other to agree with it.
+	Single Rung = "single-session"
+)
+
+var allRungs = []Rung{BackupStage, FlushTables, LockTables, BinlogSnapshot, GTID, Single}
+
+// How often a rung that may be overtaken by others is tried.
+const snapshotAttempts = 10
+
+// tablesPerQuery is how many tables one query takes the metadata locks of; a join has 61 at the most.
+const tablesPerQuery = 50
+
+var (
+	errUnfit    = errors.New("not to be had on this server")
+	errUnstable = errors.New("other sessions changed something in between")
+)
+
+// worker is a session that holds the snapshot.
+type worker struct {
+	sess *mysession.Session
+}
+
+// hold takes the snapshot, by the first rung that bears.
+func (s *Source) hold(ctx context.Context) ([]*relation, error) {
+	for range s.opts.Jobs {
+		sess, err := s.session(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s.all = append(s.all, &worker{sess: sess})
+	}
+	if s.opts.Uncovered {
+		rels, err := s.begin(ctx)
+		if err == nil {
+			s.startWorkers()
+		}
+		return rels, err
+	}
+	var refused []string
+	for _, rung := range s.opts.Ladder {
+		rels, err := s.try(ctx, rung)
+		if err == nil {
+			s.startWorkers()
+			s.facts.Snapshot = strings.TrimSpace("rung=" + string(rung) + " " + s.facts.Snapshot)
+			if len(refused) > 0 && rung == Single {
+				s.warn("rows are read by one session only: %s", strings.Join(refused, "; "))
+			}
+			return rels, nil
+		}
+		if stream.KindOf(err) != stream.Failed || !(mysession.Denied(err) || mysession.Locked(err) || errors.Is(err, errUnfit) || errors.Is(err, errUnstable)) {
+			return nil, err
+		}
+		if !errors.Is(err, errUnfit) {
+			refused = append(refused, fmt.Sprintf("%s: %v", rung, err))
+		}
+	}
+	return nil, (&stream.Failure{Kind: stream.Preflight, Object: s.conn.Name(), Msg: "no snapshot could be taken: " + strings.Join(refused, "; ")}).
+		WithHint("grant RELOAD, or LOCK TABLES on the database, or try again when there are fewer locks")
+}
+
+// try takes the snapshot by one rung; where it doesn't bear, all is as before.
+func (s *Source) try(ctx context.Context, rung Rung) ([]*relation, error) {
+	maria := s.version.MariaDB
+	switch rung {
+	case BackupStage:
+		if !maria || s.version.Num < 10050000 {
+			return nil, errUnfit
+		}
+		return s.underLock(ctx, []string{"BACKUP STAGE START", "BACKUP STAGE FLUSH", "BACKUP STAGE BLOCK_DDL", "BACKUP STAGE BLOCK_COMMIT"}, "BACKUP STAGE END")
+	case FlushTables:
+		return s.underLock(ctx, []string{"FLUSH TABLES WITH READ LOCK"}, "UNLOCK TABLES")
+	case LockTables:
+		rels, err := s.list(ctx, s.control)
+		if err != nil {
+			return nil, err
+		}
+		var names []string
+		for _, r := range rels {
+			if r.kind == table {
+				names = append(names, mysession.Ident(r.name)+" READ")
+			}
+		}
+		if len(names) == 0 {
+			return s.begin(ctx)
+		}
+		return s.underLock(ctx, []string{"LOCK TABLES " + strings.Join(names, ", ")}, "UNLOCK TABLES")
+	case BinlogSnapshot, GTID:
+		if maria != (rung == BinlogSnapshot) {
+			return nil, errUnfit
+		}
+		return s.unlocked(ctx, rung)
+	case Single:
+		for _, w := range s.all[1:] {
+			w.sess.End()
+		}
+		s.all = s.all[:1]
+		return s.begin(ctx)
+	}
+	return nil, stream.Fail(stream.Usage, "no such rung: %s", rung)
+}
+
+// underLock takes the snapshot while nothing is committed.
+func (s *Source) underLock(ctx context.Context, lock []string, unlock string) (rels []*relation, err error) {
+	wait := max(int(s.opts.LockWait/time.Second), 1)
+	if err := s.control.Do(ctx, fmt.Sprintf("SET SESSION lock_wait_timeout = %d", wait)); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if uerr := s.control.Do(context.WithoutCancel(ctx), unlock); uerr != nil && err == nil {
+			err = uerr
+		}
+	}()
+	for _, q := range lock {
+		if err := s.control.Do(ctx, q); err != nil {
+			return nil, err
+		}
+	}
+	return s.begin(ctx)
+}
+
+// unlocked takes the snapshot where it is shown that nothing was committed in the meantime.
+func (s *Source) unlocked(ctx context.Context, rung Rung) ([]*relation, error) {
+	err := errUnstable
+	for range snapshotAttempts {
+		var before, after []string
+		if rung == GTID {
+			if before, err = s.control.Row(ctx, "SELECT @@GLOBAL.gtid_executed, @@GLOBAL.gtid_mode"); err != nil {
+				return nil, err
+			}
+			if before[1] != "ON" {
+				return nil, errUnfit
+			}
+		}
+		var rels []*relation
+		rels, err = s.begin(ctx)
+		if err == nil && rung == GTID {
+			// A commit under way shows in the GTIDs a moment after it shows in the rows.
+			time.Sleep(20 * time.Millisecond)
+			if after, err = s.control.Row(ctx, "SELECT @@GLOBAL.gtid_executed, @@GLOBAL.gtid_mode"); err == nil && !slices.Equal(before, after) {
+				err = errUnstable
+			}
+		}
+		if err == nil && rung == BinlogSnapshot {
+			err = s.sameBinlog(ctx)
+		}
+		if err == nil {
+			return rels, nil
+		}
+		s.rollback(ctx)
+		if !errors.Is(err, errUnstable) {
+			return nil, err
+		}
+	}
+	return nil, err
+}
+
+// sameBinlog checks that all workers' snapshots are at one position of the binary log.
+func (s *Source) sameBinlog(ctx context.Context) error {
+	var first []string
+	for _, w := range s.all {
+		at, err := w.binlog(ctx)
+		if err != nil {
+			return err
+		}
+		if len(at) != 2 || at[0] == "" {
+			return errUnfit // no binary log
+		}
+		if first == nil {
+			first = at
+		} else if !slices.Equal(first, at) {
+			return errUnstable
+		}
+	}
+	return nil
+}
+
+// binlog is the position that MariaDB says the session's snapshot is at: file and offset.
+func (w *worker) binlog(ctx context.Context) ([]string, error) {
+	rows, err := w.sess.Rows(ctx, "SHOW STATUS WHERE Variable_name IN ('binlog_snapshot_file', 'binlog_snapshot_position')")
+	if err != nil {
+		return nil, err
+	}
+	var at []string
+	for _, r := range rows {
+		at = append(at, r[1])
+	}
+	return at, nil
+}
+
+// begin starts all workers' transactions, and has each take the metadata locks of all tables: from then on
+// no definition changes, and no worker ever waits behind somebody who waits for another worker to end.
+func (s *Source) begin(ctx context.Context) (rels []*relation, err error) {
+	defer func() {
+		if err != nil {
+			s.rollback(ctx)
+		}
+	}()
+	if rels, err = s.list(ctx, s.control); err != nil {
+		return nil, err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	for _, w := range s.all {
+		g.Go(func() error { return w.begin(gctx, rels) })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	again, err := s.list(ctx, s.control)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.EqualFunc(rels, again, func(a, b *relation) bool { return a.name == b.name && a.kind == b.kind && a.engine == b.engine }) {
+		return nil, errUnstable
+	}
+	if err := s.lockUncovered(ctx, rels); err != nil {
+		return nil, err
+	}
+	return rels, s.position(ctx)
+}
+
+func (w *worker) begin(ctx context.Context, rels []*relation) error {
+	if err := w.sess.Do(ctx, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"); err != nil {
+		return err
+	}
+	var names []string
+	for _, r := range rels {
+		if r.kind == table && !r.foreign {
+			names = append(names, mysession.Ident(r.name))
+		}
+	}
+	for batch := range slices.Chunk(names, tablesPerQuery) {
+		if _, err := w.sess.Rows(ctx, "SELECT 1 FROM "+strings.Join(batch, ", ")+" LIMIT 0"); err != nil {
+			if mysession.Code(err) == mysession.ErrNoSuchTable {
+				return errUnstable
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Source) rollback(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	for _, w := range s.all {
+		_ = w.sess.Do(ctx, "ROLLBACK")
+	}
+	if s.guard != nil {
+		s.guard.End()
+		s.guard = nil
+	}
+}
+
+// lockUncovered locks the tables that no snapshot covers against writers, until Release.
+func (s *Source) lockUncovered(ctx context.Context, rels []*relation) error {
+	var names, shown []string
+	for _, r := range rels {
+		if r.kind == table && !r.transactional && !r.foreign {
+			names = append(names, mysession.Ident(r.name)+" READ")
+			shown = append(shown, stream.Text(r.name).Display())
+		}
+	}
+	if len(names) == 0 || s.opts.Uncovered {
+		return nil
+	}
+	var err error
+	if s.guard, err = s.session(ctx); err != nil {
+		return err
+	}
+	if err := s.guard.Do(ctx, fmt.Sprintf("SET SESSION lock_wait_timeout = %d", max(int(s.opts.LockWait/time.Second), 1))); err != nil {
+		return err
+	}
+	err = s.guard.Do(ctx, "LOCK TABLES "+strings.Join(names, ", "))
+	if mysession.Denied(err) {
+		return (&stream.Failure{Kind: stream.Denied, Object: s.conn.Name(), Msg: "tables that are not transactional must be locked while they are read: " + strings.Join(shown, ", "), Err: err}).
+			WithHint("grant LOCK TABLES on the database, or convert these tables to InnoDB")
+	}
+	if err == nil {
+		s.warn("not transactional, and locked against writers until all is read: %s", strings.Join(shown, ", "))
+	}
+	return err
+}
+
+// position notes where in the binary log the snapshot is, as far as the account may know.
+func (s *Source) position(ctx context.Context) error {
+	var said []string
+	if s.version.MariaDB {
+		at, err := s.all[0].binlog(ctx)
+		if err != nil {
+			return err
+		}
+		if len(at) == 2 && at[0] != "" {
+			said = append(said, "file="+at[0], "position="+at[1])
+			// The binary log knows which GTIDs lead to that position.
+			if row, err := s.control.Row(ctx, "SELECT BINLOG_GTID_POS("+mysession.Literal(at[0])+", "+at[1]+")"); err == nil && row[0] != "" {
+				said = append(said, "gtid="+row[0])
+			}
+		}
+	} else {
+		status := "SHOW MASTER STATUS"
+		if s.version.Num >= 8040000 {
+			status = "SHOW BINARY LOG STATUS"
+		}
+		if rows, err := s.control.Named(ctx, status); err == nil && len(rows) > 0 {
+			said = append(said, "file="+rows[0]["File"], "position="+rows[0]["Position"])
+		}
+		if row, err := s.control.Row(ctx, "SELECT @@GLOBAL.gtid_executed"); err == nil && row[0] != "" {
+			said = append(said, "gtid="+strings.Join(strings.Fields(row[0]), ""))
+		}
+	}
+	s.facts.Snapshot = strings.Join(said, " ")
+	return nil
+}
