@@ -110,6 +110,7 @@ CREATE TABLE generated (
 ) DEFAULT CHARSET=utf8mb4 ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=8;
 INSERT INTO generated (id, a, b, j, h, ts) VALUES (0, 1, 'p', '{}', 8, '2001-02-03 04:05:06'), (5, NULL, NULL, NULL, NULL, '2002-02-03 04:05:06'), (6, -3, '\\', '[1]', 1, '2003-02-03 04:05:06');
 CREATE TABLE all_generated (a int AS (1) VIRTUAL) DEFAULT CHARSET=utf8mb4;
+INSERT INTO all_generated VALUES (), ();
 CREATE TABLE defaults (id int DEFAULT 0, a varchar(30) DEFAULT 'üñí \\ '' "', b varchar(30) CHARACTER SET latin1 DEFAULT 'ä', c binary(3) DEFAULT 'a\0b', d bit(3) DEFAULT b'101', e datetime(3) DEFAULT current_timestamp(3) ON UPDATE current_timestamp(3), f double DEFAULT 1e10, g enum('a','b') DEFAULT 'b', h text DEFAULT '😀', i int NOT NULL) DEFAULT CHARSET=utf8mb4 COMMENT='' STATS_PERSISTENT=0;
 INSERT INTO defaults (id, i, e) VALUES (1, 2, '2020-01-01');
 CREATE TABLE text_indexes (id int PRIMARY KEY, a text, b varchar(100), p point NOT NULL, KEY prefix (a(20)), FULLTEXT KEY ft_a (a), FULLTEXT KEY ft_ab (a, b), SPATIAL KEY sp (p), KEY b (b) COMMENT 'it''s, (here)' ) DEFAULT CHARSET=utf8mb4;
