@@ -24,19 +24,29 @@ func readGrants(lines []string, database string) privileges {
 	for _, l := range lines {
 		t := mysession.Tokens(l)
 		on := slices.IndexFunc(t, func(t mysession.Token) bool { return t.Is("ON") && t.Depth == 0 })
-		if len(t) == 0 || !t[0].Is("GRANT") || on < 0 || on+3 >= len(t) || t[on+3].Text != "*" {
-			continue // of a role, of a table, of a routine
+		if len(t) == 0 || !t[0].Is("GRANT") || on < 0 || on+3 >= len(t) {
+			continue // of a role
 		}
-		scope := t[on+1]
-		if scope.Text != "*" && (scope.Kind != mysession.Name || !like(scope.Text, database)) {
-			continue
-		}
-		for _, name := range strings.Split(l[t[0].To:t[on].From], ",") {
-			p[strings.ToUpper(strings.TrimSpace(name))] = true
+		names := strings.Split(l[t[0].To:t[on].From], ",")
+		scope, object := t[on+1], t[on+3].Text
+		all := scope.Text == "*"
+		own := object == "*" && (all || scope.Kind == mysession.Name && like(scope.Text, database))
+		proc := all || scope.Text == "mysql" && (object == "*" || object == "proc")
+		for _, name := range names {
+			name = strings.ToUpper(strings.TrimSpace(name))
+			if own {
+				p[name] = true
+			}
+			if proc && (name == "SELECT" || name == "ALL PRIVILEGES") {
+				p[readRoutines] = true
+			}
 		}
 	}
 	return p
 }
+
+// readRoutines stands for the right to read the table in which routines are kept (MariaDB), or all tables.
+const readRoutines = "SELECT ON mysql.proc"
 
 // like matches a name with the pattern of a GRANT, in which _ and % stand for any character and characters.
 func like(pattern, name string) bool {
@@ -73,10 +83,14 @@ func (s *Source) checkGrants(ctx context.Context) error {
 			missing = append(missing, need)
 		}
 	}
+	// Any of these lets an account see that a routine is there; its text is a matter of its own.
+	if !p.has("EXECUTE", "ALTER ROUTINE", "CREATE ROUTINE", "SHOW_ROUTINE", "SHOW CREATE ROUTINE", readRoutines) {
+		missing = append(missing, "EXECUTE")
+	}
 	if len(missing) == 0 {
 		return nil
 	}
 	return (&stream.Failure{Kind: stream.Denied, Object: s.conn.Name(),
 		Msg: "the account " + stream.Text(s.conn.User()).Display() + " lacks " + strings.Join(missing, ", ") + " on the database, and would not see all that it holds"}).
-		WithHint("GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES ON the database to it")
+		WithHint("GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE, LOCK TABLES ON the database to it")
 }

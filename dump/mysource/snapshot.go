@@ -36,9 +36,6 @@ const (
 
 var allRungs = []Rung{BackupStage, FlushTables, LockTables, BinlogSnapshot, GTID, Single}
 
-// How often a rung that may be overtaken by others is tried.
-const snapshotAttempts = 10
-
 // tablesPerQuery is how many tables one query takes the metadata locks of; a join has 61 at the most.
 const tablesPerQuery = 50
 
@@ -120,7 +117,7 @@ func (s *Source) try(ctx context.Context, rung Rung) ([]*relation, error) {
 		if maria != (rung == BinlogSnapshot) {
 			return nil, errUnfit
 		}
-		return s.unlocked(ctx, rung)
+		return s.unlocked(ctx, map[Rung]func(context.Context, []string) error{BinlogSnapshot: s.sameBinlog, GTID: s.sameGTIDs}[rung])
 	case Single:
 		for _, w := range s.all[1:] {
 			w.sess.End()
@@ -150,44 +147,38 @@ func (s *Source) underLock(ctx context.Context, lock []string, unlock string) (r
 	return s.begin(ctx)
 }
 
-// unlocked takes the snapshot where it is shown that nothing was committed in the meantime.
-func (s *Source) unlocked(ctx context.Context, rung Rung) ([]*relation, error) {
-	err := errUnstable
-	for range snapshotAttempts {
-		var before, after []string
-		if rung == GTID {
-			if before, err = s.control.Row(ctx, "SELECT @@GLOBAL.gtid_executed, @@GLOBAL.gtid_mode"); err != nil {
-				return nil, err
-			}
-			if before[1] != "ON" {
-				return nil, errUnfit
-			}
-		}
-		var rels []*relation
-		rels, err = s.begin(ctx)
-		if err == nil && rung == GTID {
-			// A commit under way shows in the GTIDs a moment after it shows in the rows.
-			time.Sleep(20 * time.Millisecond)
-			if after, err = s.control.Row(ctx, "SELECT @@GLOBAL.gtid_executed, @@GLOBAL.gtid_mode"); err == nil && !slices.Equal(before, after) {
-				err = errUnstable
-			}
-		}
-		if err == nil && rung == BinlogSnapshot {
-			err = s.sameBinlog(ctx)
-		}
-		if err == nil {
-			return rels, nil
-		}
-		s.rollback(ctx)
-		if !errors.Is(err, errUnstable) {
-			return nil, err
+// unlocked takes the snapshot where it is shown that nothing was committed in the meantime. It is tried as long as locks are waited for.
+func (s *Source) unlocked(ctx context.Context, same func(context.Context, []string) error) ([]*relation, error) {
+	for deadline := time.Now().Add(s.opts.LockWait); ; {
+		rels, err := s.beginIf(ctx, same)
+		if err == nil || !errors.Is(err, errUnstable) || time.Now().After(deadline) {
+			return rels, err
 		}
 	}
-	return nil, err
+}
+
+// executed reads the GTIDs that a MySQL server has executed.
+func (s *Source) executed(ctx context.Context) ([]string, error) {
+	row, err := s.control.Row(ctx, "SELECT @@GLOBAL.gtid_executed, @@GLOBAL.gtid_mode")
+	if err == nil && row[1] != "ON" {
+		err = errUnfit
+	}
+	return row, err
+}
+
+// sameGTIDs checks that nothing was executed since the GTIDs were read. A commit under way shows in them a moment
+// after it shows in the rows.
+func (s *Source) sameGTIDs(ctx context.Context, before []string) error {
+	time.Sleep(20 * time.Millisecond)
+	after, err := s.executed(ctx)
+	if err == nil && !slices.Equal(before, after) {
+		err = errUnstable
+	}
+	return err
 }
 
 // sameBinlog checks that all workers' snapshots are at one position of the binary log.
-func (s *Source) sameBinlog(ctx context.Context) error {
+func (s *Source) sameBinlog(ctx context.Context, _ []string) error {
 	var first []string
 	for _, w := range s.all {
 		at, err := w.binlog(ctx)
@@ -219,9 +210,13 @@ func (w *worker) binlog(ctx context.Context) ([]string, error) {
 	return at, nil
 }
 
-// begin starts all workers' transactions, and has each take the metadata locks of all tables: from then on
-// no definition changes, and no worker ever waits behind somebody who waits for another worker to end.
-func (s *Source) begin(ctx context.Context) (rels []*relation, err error) {
+// begin starts all workers' transactions at a time at which nothing is committed.
+func (s *Source) begin(ctx context.Context) ([]*relation, error) { return s.beginIf(ctx, nil) }
+
+// beginIf starts all workers' transactions, checks that they are the same, and has each take the metadata locks of all
+// tables: from then on no definition changes, and no worker ever waits behind somebody who waits for
+// another worker to end.
+func (s *Source) beginIf(ctx context.Context, same func(context.Context, []string) error) (rels []*relation, err error) {
 	defer func() {
 		if err != nil {
 			s.rollback(ctx)
@@ -230,11 +225,23 @@ func (s *Source) begin(ctx context.Context) (rels []*relation, err error) {
 	if rels, err = s.list(ctx, s.control); err != nil {
 		return nil, err
 	}
-	g, gctx := errgroup.WithContext(ctx)
-	for _, w := range s.all {
-		g.Go(func() error { return w.begin(gctx, rels) })
+	var before []string
+	if same != nil && !s.version.MariaDB {
+		if before, err = s.executed(ctx); err != nil {
+			return nil, err
+		}
 	}
-	if err := g.Wait(); err != nil {
+	if err := s.each(ctx, func(ctx context.Context, w *worker) error {
+		return w.sess.Do(ctx, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+	}); err != nil {
+		return nil, err
+	}
+	if same != nil {
+		if err := same(ctx, before); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.each(ctx, func(ctx context.Context, w *worker) error { return w.holdDefinitions(ctx, rels) }); err != nil {
 		return nil, err
 	}
 	again, err := s.list(ctx, s.control)
@@ -250,10 +257,17 @@ func (s *Source) begin(ctx context.Context) (rels []*relation, err error) {
 	return rels, s.position(ctx)
 }
 
-func (w *worker) begin(ctx context.Context, rels []*relation) error {
-	if err := w.sess.Do(ctx, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"); err != nil {
-		return err
+// each runs f with all workers at once.
+func (s *Source) each(ctx context.Context, f func(context.Context, *worker) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, w := range s.all {
+		g.Go(func() error { return f(ctx, w) })
 	}
+	return g.Wait()
+}
+
+// holdDefinitions takes the metadata locks of all tables.
+func (w *worker) holdDefinitions(ctx context.Context, rels []*relation) error {
 	var names []string
 	for _, r := range rels {
 		if r.kind == table && !r.foreign {

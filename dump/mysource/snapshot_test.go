@@ -138,8 +138,8 @@ func TestPrivileges(t *testing.T) {
 		grants []string
 		rung   mysource.Rung
 	}{
-		{[]string{"SELECT, SHOW VIEW, TRIGGER, EVENT" + on}, mysource.BinlogSnapshot},
-		{[]string{"SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES" + on}, mysource.LockTables},
+		{[]string{"SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE" + on}, mysource.BinlogSnapshot},
+		{[]string{"SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE, LOCK TABLES" + on}, mysource.LockTables},
 		{[]string{"SELECT, SHOW VIEW, TRIGGER, EVENT, RELOAD ON *.*"}, mysource.BackupStage},
 		{[]string{"ALL" + on}, mysource.LockTables},
 	} {
@@ -149,7 +149,7 @@ func TestPrivileges(t *testing.T) {
 			t.Errorf("with %v the snapshot is %q", c.grants, h.Source.Snapshot)
 		}
 	}
-	for i, grants := range []string{"SELECT, SHOW VIEW, EVENT" + on, "SELECT ON `" + db + "`.a", "SHOW VIEW, TRIGGER, EVENT" + on} {
+	for i, grants := range []string{"SELECT, SHOW VIEW, EVENT" + on, "SELECT ON `" + db + "`.a", "SHOW VIEW, TRIGGER, EVENT, EXECUTE" + on, "SELECT, SHOW VIEW, TRIGGER, EVENT" + on} {
 		conn, err := mysession.Parse(account(t, m, fmt.Sprintf("blind%d", i), db, grants))
 		if err != nil {
 			t.Fatal(err)
@@ -160,11 +160,12 @@ func TestPrivileges(t *testing.T) {
 		}
 	}
 	// What no snapshot covers must be locked; what an account may not see is no less there.
-	url := account(t, m, "nolock", db, "SELECT, SHOW VIEW, TRIGGER, EVENT"+on)
+	url := account(t, m, "nolock", db, "SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE"+on)
 	testbed.MariaSQL(t, m, db, "CREATE PROCEDURE p() SELECT 1")
-	if _, _, err := open(t, url, mysource.Options{}).Entries(t.Context()); stream.KindOf(err) == stream.Failed || err == nil {
-		t.Logf("a routine that is not to be seen: %v", err)
+	if _, _, err := open(t, url, mysource.Options{}).Entries(t.Context()); stream.KindOf(err) != stream.Denied || !strings.Contains(err.Error(), "definition") {
+		t.Errorf("a routine whose text is not to be seen: %v", err)
 	}
+	testbed.MariaSQL(t, m, db, "DROP PROCEDURE p")
 	testbed.MariaSQL(t, m, db, "CREATE TABLE isam (id int) ENGINE=MyISAM")
 	if _, _, err := open(t, url, mysource.Options{}).Entries(t.Context()); stream.KindOf(err) != stream.Denied || !strings.Contains(err.Error(), "isam") {
 		t.Errorf("a table that may not be locked: %v", err)
