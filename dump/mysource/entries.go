@@ -141,7 +141,7 @@ func (r *reader) readTables(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		def, err := mysession.ParseCreateTable(row[1], rel.engine != "InnoDB")
+		def, err := mysession.ParseCreateTable(mysession.WithoutDatabase(row[1], r.s.conn.Database()), rel.engine != "InnoDB")
 		if err != nil {
 			return fmt.Errorf("table %s: %w", stream.Text(rel.name).Display(), err)
 		}

@@ -29,20 +29,31 @@ func Statements(defn string) (settings, statement string) {
 	return "", defn
 }
 
-// Definer returns the account that a CREATE statement names in DEFINER, as `user`@`host`, and its place; "" where it names none.
+// Definer returns the account that a CREATE statement names in DEFINER, as `user`@`host` however it is quoted there,
+// and its place; "" where it names none.
 func Definer(create string) (account string, from, to int) {
 	t := Tokens(create)
 	for i := 0; i < min(len(t), 12); i++ {
 		if !t[i].Is("DEFINER") || i+2 >= len(t) || !t[i+1].sign('=') {
 			continue
 		}
-		end := i + 2
+		account, end := Ident(t[i+2].unquoted()), i+2
 		if end+2 < len(t) && t[end+1].sign('@') {
 			end += 2
+			account += "@" + Ident(t[end].unquoted())
 		}
-		return create[t[i+2].From:t[end].To], t[i].From, t[end].To
+		return account, t[i].From, t[end].To
 	}
 	return "", 0, 0
+}
+
+// unquoted is a name's text, whatever it is quoted by.
+func (t Token) unquoted() string {
+	if t.Kind != String || len(t.Text) < 2 {
+		return t.Text
+	}
+	q := t.Text[:1]
+	return strings.ReplaceAll(t.Text[1:len(t.Text)-1], q+q, q)
 }
 
 // WithDefiner replaces the account in a CREATE statement's DEFINER; "" takes the whole clause out, which makes who
@@ -58,21 +69,51 @@ func WithDefiner(create, account string) string {
 	return create[:from] + "DEFINER=" + account + create[to:]
 }
 
-// WithoutDatabase takes a database's name away from the calls of functions in a view's text, the one place where
-// servers print it with names of the same database: the text then fits a database of another name.
+// WithoutDatabase takes a database's name away where servers print it with names of that same database, in
+// views and in defaults: from calls of functions, `db`.`f`(…), from columns, `db`.`t`.`c`, from tables after FROM and JOIN, and
+// from sequences, nextval(`db`.`s`). The text then fits a database of another name.
 func WithoutDatabase(create, database string) string {
 	t := Tokens(create)
 	var b strings.Builder
 	done := 0
-	for i := 0; i+3 < len(t); i++ {
-		call := t[i].Kind == Name && t[i].Text == database && t[i+1].sign('.') && t[i+2].Kind == Name && t[i+3].sign('(') && t[i+3].From == t[i+2].To
-		if call && (i == 0 || !t[i-1].sign('.')) {
+	for i := 0; i+2 < len(t); i++ {
+		if t[i].Kind != Name || t[i].Text != database || !t[i+1].sign('.') || t[i+2].Kind != Name || i > 0 && t[i-1].sign('.') {
+			continue
+		}
+		next := Token{}
+		if i+3 < len(t) {
+			next = t[i+3]
+		}
+		call := next.Kind == Sign && next.sign('(') && next.From == t[i+2].To
+		column := next.Kind == Sign && next.sign('.')
+		if call || column || isTable(t[:i]) || isSequence(t[:i]) {
 			b.WriteString(create[done:t[i].From])
 			done = t[i+2].From
 		}
 	}
 	b.WriteString(create[done:])
 	return b.String()
+}
+
+// isTable reports whether a table's name follows the tokens.
+func isTable(t []Token) bool {
+	for len(t) > 0 && t[len(t)-1].sign('(') {
+		t = t[:len(t)-1]
+	}
+	if len(t) == 0 {
+		return false
+	}
+	last := t[len(t)-1]
+	return last.Is("FROM") || last.Is("JOIN") || last.Is("STRAIGHT_JOIN")
+}
+
+// isSequence reports whether a sequence's name follows the tokens.
+func isSequence(t []Token) bool {
+	if len(t) < 2 {
+		return false
+	}
+	a, b := t[len(t)-2], t[len(t)-1]
+	return b.sign('(') && (a.Is("NEXTVAL") || a.Is("LASTVAL") || a.Is("SETVAL")) || a.Is("VALUE") && b.Is("FOR")
 }
 
 // From returns the tables and views that a query reads, by the server's own text of it: names that stand after FROM
