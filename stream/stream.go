@@ -185,7 +185,8 @@ type Chunk struct {
 
 // The forms in which a chunk carries rows.
 const (
-	// FormatText is COPY's text format, a row a line.
+	// FormatText is COPY's text format or, of MySQL and MariaDB, the text that LOAD DATA reads: a row a line. In both
+	// a tab, a newline and a backslash that are data are escaped and NULL is \N, so that no two different rows are the same text.
 	FormatText = "text"
 	// FormatBinary is COPY's binary format.
 	FormatBinary = "binary"

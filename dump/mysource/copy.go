@@ -114,7 +114,8 @@ func (w *worker) copyOut(ctx context.Context, sql string, out *rowWriter) (err e
 // giveUp ends a query whose rows nobody takes.
 func (w *worker) giveUp(ctx context.Context, rows driver.Rows, values []driver.Value) {
 	w.kill()
-	for rows.Next(values) == nil { //nolint:revive // what was sent before is read, and dropped
+	for rows.Next(values) == nil {
+		// What was sent before is read, and dropped.
 	}
 	w.calmDown(ctx)
 }

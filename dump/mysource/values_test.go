@@ -20,7 +20,7 @@ func (g *target) floats() map[int64]string {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	defer rows.Close() //nolint:errcheck // its error is Err's
+	defer rows.Close()
 	out := map[int64]string{}
 	for rows.Next() {
 		var id int64

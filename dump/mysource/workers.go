@@ -42,7 +42,7 @@ func (s *Source) with(ctx context.Context, f func(*worker) error) error {
 		last := s.left == 0
 		s.mu.Unlock()
 		if last {
-			s.giveUp(s.snapshotLost(err))
+			_ = s.giveUp(s.snapshotLost(err))
 		}
 		return err
 	}

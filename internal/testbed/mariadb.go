@@ -111,7 +111,7 @@ func (m *MariaDB) init(ctx context.Context, install string, opts MariaDBOptions)
 	}
 	// A statement a line. The password goes through a file, since all users see a process's arguments.
 	account := fmt.Sprintf("'%s'@'%%'", mariaAdmin)
-	sql := "SET sql_log_bin = 0;\n" +
+	sql := "SET autocommit = 1, sql_safe_updates = 0, sql_mode = '', max_statement_time = 0, sql_log_bin = 0;\n" +
 		"DELETE FROM mysql.global_priv WHERE User IN ('root', '');\nFLUSH PRIVILEGES;\n" +
 		fmt.Sprintf("CREATE OR REPLACE USER %s IDENTIFIED BY '%s';\n", account, m.password) +
 		fmt.Sprintf("GRANT ALL ON *.* TO %s WITH GRANT OPTION;\n", account)
