@@ -49,5 +49,5 @@ const Zeros = "@pgmove_zeros"
 
 // CountZero is the expression that passes an ENUM's field on, and counts it if it is zero in the column's charset.
 func CountZero(variable, zero, charset string) string {
-	return "IF(" + variable + " = CAST(CONVERT('" + zero + "' USING " + charset + ") AS BINARY) AND (" + Zeros + " := " + Zeros + " + 1) IS NULL, NULL, " + variable + ")"
+	return "IF(" + variable + " = CAST(CONVERT('" + zero + "' USING " + charset + ") AS BINARY) AND (" + Zeros + " := COALESCE(" + Zeros + ", 0) + 1) IS NULL, NULL, " + variable + ")"
 }
