@@ -110,7 +110,11 @@ func (s *Source) try(ctx context.Context, rung Rung) ([]*relation, error) {
 		if len(names) == 0 {
 			return s.begin(ctx)
 		}
-		return s.underLock(ctx, []string{"LOCK TABLES " + strings.Join(names, ", ")}, "UNLOCK TABLES")
+		rels, err = s.underLock(ctx, []string{"LOCK TABLES " + strings.Join(names, ", ")}, "UNLOCK TABLES")
+		if mysession.Code(err) == mysession.ErrNoSuchTable {
+			return nil, errUnstable
+		}
+		return rels, err
 	case BinlogSnapshot, GTID:
 		if maria != (rung == BinlogSnapshot) {
 			return nil, errUnfit
