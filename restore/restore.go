@@ -26,7 +26,7 @@ type Target interface {
 	// changed there, and then makes the ledger and holds it against other runs; or it takes over the
 	// ledger that an earlier process left, where it is a Resumer and was told to. The plan is kept there.
 	Prepare(ctx context.Context, h *stream.Header, entries []stream.Entry, plan []stream.Chunk) error
-	// Exec applies entries, in order, and writes their ledger rows, in one transaction.
+	// Exec applies entries, in order, and writes their ledger rows, in one transaction; see also OneByOne.
 	Exec(ctx context.Context, entries []*stream.Entry) error
 	// CopyFrom loads a chunk and writes its ledger row, in one transaction; it
 	// calls rows.Verify before it commits.
@@ -42,6 +42,10 @@ type Resumer interface {
 	// Taken returns what the target has taken already, after Prepare.
 	Taken() stream.Taken
 }
+
+// OneByOne is the ability of a Target whose server commits each definition by itself: Exec gets one entry at a time, and
+// writes its ledger row after it. What is there without a row it takes for done if it is what the entry would make.
+type OneByOne interface{ OneByOne() bool }
 
 // later is an error of a chunk that may load once other tables are there: a
 // CHECK constraint that reads them.
@@ -192,6 +196,9 @@ func (r *run) inOrder(ctx context.Context, list []*stream.Entry) error {
 // exec applies a batch. When that fails its transaction is gone, and the entries
 // are applied one by one, so that the failing one is named.
 func (r *run) exec(ctx context.Context, batch []*stream.Entry) error {
+	if o, ok := r.target.(OneByOne); ok && o.OneByOne() && len(batch) > 1 {
+		return r.eachOne(ctx, batch)
+	}
 	start := time.Now()
 	err := r.outlasting(ctx, batch[0], func() error { return r.target.Exec(ctx, batch) })
 	if err == nil {
@@ -210,6 +217,10 @@ func (r *run) exec(ctx context.Context, batch []*stream.Entry) error {
 	if len(batch) == 1 {
 		return r.fail(batch[0], err)
 	}
+	return r.eachOne(ctx, batch)
+}
+
+func (r *run) eachOne(ctx context.Context, batch []*stream.Entry) error {
 	for i := range batch {
 		if err := r.exec(ctx, batch[i:i+1]); err != nil {
 			return err

@@ -40,6 +40,9 @@ type Target struct {
 	Rows func(t *testing.T) int
 	// Ledger counts the ledger's rows for entries and chunks, -1 where there is no ledger.
 	Ledger func(t *testing.T) int
+	// OneByOne says that the database commits each definition by itself: of a batch in which one fails, those before it
+	// stay, with their ledger rows.
+	OneByOne bool
 	// TakeOver does to the ledger what another process does that takes the run over.
 	TakeOver func(t *testing.T)
 	// Occupy puts something of a user's into the database.
@@ -115,7 +118,11 @@ func (g *Target) chunk(n int) stream.Chunk {
 func execIsAtomic(t *testing.T, g *Target) {
 	tgt := g.prepare(t)
 	g.state(t, "at first", 0, 0)
-	for _, batch := range [][]*stream.Entry{{&g.Broken}, {&g.Create, &g.Broken}, {&g.Create, &g.Broken, &g.Other}, {&g.Create, &g.Create}} {
+	broken := [][]*stream.Entry{{&g.Broken}, {&g.Create, &g.Broken}, {&g.Create, &g.Broken, &g.Other}, {&g.Create, &g.Create}}
+	if g.OneByOne {
+		broken = broken[:1]
+	}
+	for _, batch := range broken {
 		if err := tgt.Exec(t.Context(), batch); err == nil {
 			t.Fatal("a broken entry was applied")
 		}
@@ -129,6 +136,9 @@ func execIsAtomic(t *testing.T, g *Target) {
 	g.state(t, "after a cancelled batch", 0, 0)
 	if err := tgt.Exec(t.Context(), []*stream.Entry{&g.Create, &g.Other}); err != nil {
 		t.Fatal(err)
+	}
+	if err := tgt.Exec(t.Context(), []*stream.Entry{&g.Broken}); err == nil {
+		t.Error("a broken entry was applied")
 	}
 	g.state(t, "at the end", 2, 2)
 	if err := tgt.Analyze(t.Context(), []*stream.Entry{&g.Create, &g.Other}); err != nil {

@@ -1,0 +1,139 @@
+package mytarget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/pgmove/pgmove/internal/mysession"
+	"github.com/pgmove/pgmove/stream"
+)
+
+// readers numbers the readers that are handed to the driver.
+var readers atomic.Int64
+
+// CopyFrom loads a chunk and writes its ledger row in one transaction. A table of an engine that
+// has none keeps what was loaded, whatever goes wrong later.
+func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, rows stream.Rows) error {
+	if c.Format != stream.FormatText {
+		return stream.Fail(stream.Integrity, "%s: rows in format %q are none of this engine", e.Name(), c.Format)
+	}
+	err := t.with(ctx, func(s *mysession.Session) error {
+		src := &source{r: rows}
+		taken, err := load(ctx, s, e, src)
+		if ended := src.stop(); err != nil || ended != nil {
+			if ended != nil {
+				return ended // why the rows ended is the cause, not what the server says of that
+			}
+			return err
+		}
+		rec, err := rows.Verify(taken)
+		if err != nil {
+			return err
+		}
+		if err := t.take(ctx, s, c.Table, c.N, fmt.Sprintf("%d, %s", rec.Digest.Rows, mysession.Literal(rec.Digest.String()))); err != nil {
+			return err
+		}
+		return t.commit(ctx, s, c.Table, c.N)
+	})
+	if err == nil {
+		return nil
+	}
+	return explainChunk(e, c, err)
+}
+
+func explainChunk(e *stream.Entry, c stream.Chunk, err error) error {
+	f := mysession.Explain(err, fmt.Sprintf("rows of %s (chunk %d of %d)", e.Name(), c.N+1, c.Of))
+	var sf *stream.Failure
+	if mysession.Code(err) != 0 && errors.As(f, &sf) && sf.Hint == "" {
+		sf.Hint = "its statement: " + e.CopyStmt.Display()
+	}
+	return f
+}
+
+// load begins a transaction, loads the rows, and returns how many the server took. LOAD DATA LOCAL hides what goes wrong: it
+// turns errors into warnings and leaves out rows.
+func load(ctx context.Context, s *mysession.Session, e *stream.Entry, src io.Reader) (int64, error) {
+	name := fmt.Sprintf("pgmove%d", readers.Add(1))
+	sql := mysession.LoadFrom(string(e.CopyStmt), "Reader::"+name)
+	if sql == "" {
+		return 0, stream.Fail(stream.Integrity, "%s: its statement is none that loads rows", e.Name())
+	}
+	for _, q := range []string{"START TRANSACTION", "SET " + mysession.Zeros + " = 0"} {
+		if err := s.Do(ctx, q); err != nil {
+			return 0, err
+		}
+	}
+	mysql.RegisterReaderHandler(name, func() io.Reader { return src })
+	defer mysql.DeregisterReaderHandler(name)
+	n, err := s.Exec(ctx, sql)
+	if err != nil {
+		return 0, err
+	}
+	row, err := s.Row(ctx, "SELECT @@warning_count, "+mysession.Zeros)
+	if err != nil {
+		return 0, err
+	}
+	if row[0] != row[1] {
+		return 0, warned(ctx, s, e)
+	}
+	return n, nil
+}
+
+// warned says what the server warned of.
+func warned(ctx context.Context, s *mysession.Session, e *stream.Entry) error {
+	rows, err := s.Rows(ctx, "SHOW WARNINGS LIMIT 3")
+	if err != nil {
+		return err
+	}
+	var said []string
+	for _, r := range rows {
+		said = append(said, stream.Text(r[2]).Display()+" (error "+r[1]+")")
+	}
+	return (&stream.Failure{Kind: stream.Failed, Object: e.Name(), Msg: "the server did not take the rows as they are: " + strings.Join(said, "; ")}).
+		WithHint("its statement: %s", e.CopyStmt.Display())
+}
+
+// source hands the rows to the driver, which makes a packet of each read: it fills the buffer. It keeps the error
+// that ended the rows, and ends their reading.
+type source struct {
+	r       io.Reader
+	mu      sync.Mutex // held while r is read
+	err     error
+	stopped bool
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return 0, io.ErrClosedPipe
+	}
+	n := 0
+	for n < len(p) {
+		k, err := s.r.Read(p[n:])
+		n += k
+		if err == io.EOF {
+			return n, io.EOF
+		}
+		if err != nil {
+			s.err = err
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// stop waits until nobody reads any more, and returns what ended the rows early.
+func (s *source) stop() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+	return s.err
+}

@@ -1,0 +1,133 @@
+package mytarget
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/pgmove/pgmove/internal/mysession"
+	"github.com/pgmove/pgmove/stream"
+)
+
+// The ledger says what the target has taken. A chunk's row commits with the chunk. An entry's is written after its
+// definition, which commits by itself: what the ledger doesn't list may be there all the same, and is
+// looked at before it is made.
+//
+// The table of the run has one row; its epoch fences off an older process of the same run that
+// still has a transaction open.
+const (
+	runTable   = mysession.LedgerTable + "_run"
+	takenTable = mysession.LedgerTable + "_taken"
+)
+
+// entryPart is the ledger's part number of entries; chunks count from 0.
+const entryPart = -1
+
+const (
+	errDuplicate = 1062 // ER_DUP_ENTRY
+	errExists    = 1050 // ER_TABLE_EXISTS_ERROR
+)
+
+// hold takes the lock that keeps a second run off the target. It is the control session's, and goes with it.
+func (t *Target) hold(ctx context.Context) error {
+	row, err := t.control.Row(ctx, "SELECT GET_LOCK("+mysession.Literal(t.lockName())+", 2)")
+	if err != nil {
+		return mysession.Explain(err, t.conn.Name())
+	}
+	if row[0] != "1" {
+		return (&stream.Failure{Kind: stream.Busy, Object: t.conn.Name(), Msg: "another pgmove is restoring to it"}).
+			WithHint("wait until that one has ended, or end it")
+	}
+	return nil
+}
+
+// lockName is the lock's name: locks are the server's, and their names short.
+func (t *Target) lockName() string {
+	sum := sha256.Sum256([]byte(t.conn.Database()))
+	return "pgmove ledger " + hex.EncodeToString(sum[:16])
+}
+
+// makeLedger creates the ledger. It is the first change to the target.
+func (t *Target) makeLedger(ctx context.Context, h *stream.Header) error {
+	t.epoch = 1
+	lit := mysession.Literal
+	options := ") ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT=" + lit(mysession.LedgerComment+" of run "+h.Run)
+	for _, q := range []string{
+		"CREATE TABLE " + runTable + " (run varchar(64) CHARACTER SET ascii NOT NULL PRIMARY KEY, epoch bigint NOT NULL, source_system varchar(64), source_database varchar(255), snapshot text, tool varchar(64), started timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP" + options,
+		"CREATE TABLE " + takenTable + " (id int NOT NULL, part int NOT NULL, n bigint, digest varchar(64) CHARACTER SET ascii, at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY (id, part)" + options,
+		fmt.Sprintf("INSERT INTO %s (run, epoch, source_system, source_database, snapshot, tool) VALUES (%s, %d, %s, %s, %s, %s)", runTable,
+			lit(h.Run), t.epoch, lit(h.Source.SystemID), lit(string(h.Source.Database)), lit(h.Source.Snapshot), lit(h.Tool)),
+	} {
+		if err := t.control.Do(ctx, q); err != nil {
+			return mysession.Explain(err, "the ledger on "+t.conn.Name())
+		}
+		t.ledger = true
+	}
+	return nil
+}
+
+// mine reports whether the run is still this process's.
+func (t *Target) mine(ctx context.Context, s *mysession.Session) error {
+	rows, err := s.Rows(ctx, fmt.Sprintf("SELECT 1 FROM %s WHERE run = %s AND epoch = %d", runTable, mysession.Literal(t.run), t.epoch))
+	if err == nil && len(rows) == 0 {
+		err = fenced()
+	}
+	return err
+}
+
+// take writes a ledger row, unless another process has taken the run over: the run's row stays locked until the
+// transaction ends, so that such a process waits for those of ours that are past this.
+func (t *Target) take(ctx context.Context, s *mysession.Session, id stream.DumpID, part int, values string) error {
+	n, err := s.Exec(ctx, fmt.Sprintf("INSERT INTO %s (id, part, n, digest) SELECT %d, %d, %s FROM %s WHERE run = %s AND epoch = %d LOCK IN SHARE MODE",
+		takenTable, id, part, values, runTable, mysession.Literal(t.run), t.epoch))
+	switch {
+	case mysession.Code(err) == errDuplicate:
+		return stream.Fail(stream.Failed, "the ledger has it already")
+	case err != nil:
+		return err
+	case n != 1:
+		return fenced()
+	}
+	return nil
+}
+
+// has reports whether the ledger lists a part. It waits for a transaction that is writing it.
+func (t *Target) has(ctx context.Context, s *mysession.Session, id stream.DumpID, part int) (bool, error) {
+	rows, err := s.Rows(ctx, fmt.Sprintf("SELECT 1 FROM %s WHERE id = %d AND part = %d LOCK IN SHARE MODE", takenTable, id, part))
+	return len(rows) > 0, err
+}
+
+// commit commits a chunk. Where the connection dies before the answer, the ledger knows whether the transaction
+// was committed.
+func (t *Target) commit(ctx context.Context, s *mysession.Session, id stream.DumpID, part int) error {
+	err := s.Do(ctx, "COMMIT")
+	if err == nil || ctx.Err() != nil || !mysession.Lost(err) {
+		return err
+	}
+	asked, cerr := t.session(ctx)
+	if cerr != nil {
+		return err
+	}
+	defer asked.End()
+	if there, herr := t.has(ctx, asked, id, part); herr == nil && there {
+		return nil
+	}
+	return err
+}
+
+func fenced() error {
+	return stream.Fail(stream.Busy, "another pgmove has taken over the target").WithHint("let that one finish")
+}
+
+// Finish drops the ledger.
+func (t *Target) Finish(ctx context.Context) error {
+	if !t.ledger {
+		return nil
+	}
+	if err := t.control.Do(ctx, "DROP TABLE IF EXISTS "+takenTable+", "+runTable); err != nil {
+		return mysession.Explain(err, "the ledger")
+	}
+	t.ledger = false
+	return nil
+}

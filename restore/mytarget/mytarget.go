@@ -1,0 +1,169 @@
+// Package mytarget applies an archive to a MySQL or MariaDB database: entries one by one, since each
+// definition commits by itself, and chunks by LOAD DATA LOCAL, each in one transaction with its ledger row.
+//
+// It imports stream, internal/mysession and the driver. It never runs the mysql client or myloader, never
+// creates or drops a database, reads no file, and never prints.
+package mytarget
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pgmove/pgmove/internal/mysession"
+	"github.com/pgmove/pgmove/stream"
+)
+
+// Engine is what an archive's header calls this engine.
+const Engine = "mysql"
+
+// Options tunes a target.
+type Options struct {
+	// Definer says whose views, triggers, routines and events become.
+	Definer Definer
+	// Sessions is how many sessions are opened at the most; 2 where it is less.
+	Sessions int
+	// Patience is how long an unreachable server is tried again.
+	Patience time.Duration
+	Observe  stream.Observer
+}
+
+// Target is a MySQL or MariaDB database that takes an archive.
+type Target struct {
+	conn     *mysession.Conn
+	opts     Options
+	control  *mysession.Session // holds the lock against other runs
+	sessions chan *mysession.Session
+
+	source stream.Source
+	run    string
+	epoch  int64
+	byID   map[stream.DumpID]*stream.Entry
+	ledger bool // made
+	warnMu sync.Mutex
+	warned map[string]bool
+}
+
+// Open connects to the target; it changes nothing there.
+func Open(ctx context.Context, conn *mysession.Conn, o Options) (*Target, error) {
+	o.Sessions = max(o.Sessions, 2)
+	t := &Target{conn: conn, opts: o, warned: map[string]bool{}}
+	c, err := t.session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t.control = c
+	t.sessions = make(chan *mysession.Session, o.Sessions)
+	for range o.Sessions {
+		t.sessions <- nil
+	}
+	return t, nil
+}
+
+func (t *Target) session(ctx context.Context) (*mysession.Session, error) {
+	s, err := mysession.Connect(ctx, t.conn, mysession.Options{Role: mysession.Load, Patience: t.opts.Patience})
+	if err != nil {
+		return nil, err
+	}
+	for _, q := range tuning(s.Version, max(t.opts.Sessions/2, 1)) {
+		if err := s.Do(ctx, q); err != nil {
+			s.End()
+			return nil, mysession.Explain(err, t.conn.Name())
+		}
+	}
+	return s, nil
+}
+
+// tuning returns the settings of a session that loads and builds, where so many build at a time. What lets InnoDB
+// sort in more memory is the whole server's in MariaDB, and left alone; MySQL has a setting of the session's from 8.0.27 on.
+func tuning(v mysession.Version, builders int) []string {
+	if v.MariaDB {
+		// Of MyISAM and Aria tables, which build their indexes while they are loaded.
+		return []string{"SET SESSION bulk_insert_buffer_size = 67108864, myisam_sort_buffer_size = 134216704"}
+	}
+	if v.Num >= 8000027 {
+		return []string{fmt.Sprintf("SET SESSION innodb_ddl_buffer_size = %d", max(256<<20/builders, 1<<20))}
+	}
+	return nil
+}
+
+// warn reports a warning once.
+func (t *Target) warn(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	t.warnMu.Lock()
+	seen := t.warned[text]
+	t.warned[text] = true
+	t.warnMu.Unlock()
+	if !seen {
+		t.opts.Observe.Warn("restore", text)
+	}
+}
+
+// with runs f on a session. One that failed is ended, and what it had not committed with it.
+func (t *Target) with(ctx context.Context, f func(*mysession.Session) error) error {
+	var s *mysession.Session
+	select {
+	case s = <-t.sessions:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { t.sessions <- s }()
+	if s == nil || !s.Lives() {
+		var err error
+		if s, err = t.session(ctx); err != nil {
+			s = nil
+			return err
+		}
+	}
+	err := f(s)
+	if err != nil {
+		t.rollback(ctx, s)
+		s = nil
+	}
+	return err
+}
+
+// rollback ends a session, once the server has undone what it had not committed.
+func (t *Target) rollback(ctx context.Context, s *mysession.Session) {
+	if s.Lives() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		_ = s.Do(ctx, "ROLLBACK")
+	}
+	s.End()
+}
+
+// Loaded lets go of what was needed to load.
+func (t *Target) Loaded() { t.byID = nil }
+
+// Close closes all sessions.
+func (t *Target) Close() {
+	for range cap(t.sessions) {
+		if s := <-t.sessions; s != nil {
+			s.End()
+		}
+	}
+	t.control.End()
+}
+
+// Prepare refuses a target that could not take the entries, and then makes the ledger.
+func (t *Target) Prepare(ctx context.Context, h *stream.Header, entries []stream.Entry) error {
+	t.source, t.run = h.Source, h.Run
+	if h.Engine != Engine {
+		return stream.Fail(stream.Preflight, "an archive of %s cannot be restored to MySQL or MariaDB", stream.Text(h.Engine).Display())
+	}
+	t.byID = make(map[stream.DumpID]*stream.Entry, len(entries))
+	for i := range entries {
+		t.byID[entries[i].ID] = &entries[i]
+	}
+	if err := t.CheckEmpty(ctx); err != nil {
+		return err
+	}
+	for _, check := range []func(context.Context, []stream.Entry) error{t.checkKinds, t.checkNames, t.checkPrivileges} {
+		if err := check(ctx, entries); err != nil {
+			return mysession.Explain(err, t.conn.Name())
+		}
+	}
+	return t.makeLedger(ctx, h)
+}
