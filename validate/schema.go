@@ -12,7 +12,7 @@ func compareSequences(want, got []stream.SequenceValue, res *Result) {
 		have[[2]stream.Text{s.Namespace, s.Name}] = s
 	}
 	for _, w := range want {
-		name := w.Namespace.Display() + "." + w.Name.Display()
+		name := tableName(&stream.Table{Namespace: w.Namespace, Name: w.Name})
 		g, ok := have[[2]stream.Text{w.Namespace, w.Name}]
 		res.Sequences++
 		switch {

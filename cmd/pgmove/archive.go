@@ -150,7 +150,7 @@ func runInspect(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	facts := [][2]string{{"source", fmt.Sprintf("%s, PostgreSQL %s, %s", h.Source.Database.Display(), h.Source.Version, h.Source.Encoding)}}
+	facts := [][2]string{{"source", fmt.Sprintf("%s, %s, %s", h.Source.Database.Display(), serverName(h), h.Source.Encoding)}}
 	if a.foreign {
 		facts = append(facts, [2]string{"written by", "pg_dump " + h.Source.DumpTool + ", without digests"})
 	} else {
@@ -192,10 +192,18 @@ func manifestFacts(h *stream.Header, m *stream.Manifest) [][2]string {
 		}
 	}
 	return [][2]string{
-		{"run", h.Run}, {"sealed", m.Sealed.Format(time.RFC3339)}, {"written by", "pgmove " + h.Tool + ", pg_dump " + h.Source.DumpTool},
+		{"run", h.Run}, {"sealed", m.Sealed.Format(time.RFC3339)}, {"written by", "pgmove " + h.Tool + ", " + dumpTool(h)},
 		{"snapshot", h.Source.Snapshot}, {"compression", string(h.Compression)},
 		{"size", fmt.Sprintf("%s stored, %s of rows", sizeText(stored), sizeText(raw))},
 	}
+}
+
+// dumpTool is what told the schema.
+func dumpTool(h *stream.Header) string {
+	if h.Engine == "postgresql" {
+		return "pg_dump " + h.Source.DumpTool
+	}
+	return h.Source.DumpTool
 }
 
 func newVerifyCommand() *cli.Command {

@@ -5,18 +5,15 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/pgmove/pgmove/dump/pgsource"
 	"github.com/pgmove/pgmove/internal/fault"
-	"github.com/pgmove/pgmove/internal/pgsession"
 	"github.com/pgmove/pgmove/restore"
-	"github.com/pgmove/pgmove/restore/pgtarget"
 	"github.com/pgmove/pgmove/stream"
 	"github.com/pgmove/pgmove/validate"
 )
 
 // destination is where run and restore move to, and what they ask of it.
 type destination struct {
-	conn     *pgsession.Conn
+	conn     conn
 	level    validate.Level
 	goOn     bool
 	noSchema bool // the schema is not compared
@@ -24,15 +21,18 @@ type destination struct {
 	keep     bool          // the ledger
 	prior    *stream.Prior // what an earlier process left, where the run is to be resumed
 	occupied error         // to be resumed, and no ledger, and not empty: why it would be refused
-	target   *pgtarget.Target
-	compared *pgsource.Source // the target opened for reading; nil where nothing is validated
-	early    *validate.Early  // what is read of it while it is loaded; nil where rows are not compared
+	target   target
+	compared source          // the target opened for reading; nil where nothing is validated
+	early    *validate.Early // what is read of it while it is loaded; nil where rows are not compared
 }
 
 // newDestination reads the flags; it connects to nothing.
 func newDestination(c *cli.Context, rep *Report) (*destination, error) {
-	conn, err := rep.conn(c, "target")
+	co, err := rep.conn(c, "target")
 	if err != nil {
+		return nil, err
+	}
+	if _, err := definer(c); err != nil {
 		return nil, err
 	}
 	level, err := validate.ParseLevel(c.String("validate"))
@@ -43,7 +43,7 @@ func newDestination(c *cli.Context, rep *Report) (*destination, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &destination{conn: conn, level: level, goOn: goOn, noSchema: c.Bool("no-schema-check"),
+	return &destination{conn: co, level: level, goOn: goOn, noSchema: c.Bool("no-schema-check"),
 		resume: c.Bool("resume"), keep: c.Bool("keep-ledger")}, nil
 }
 
@@ -77,7 +77,9 @@ func (d *destination) open(ctx context.Context, c *cli.Context, src stream.Sourc
 		d.compared, err = openCompared(ctx, c, d.conn, src, comparing{noSchema: d.noSchema}, o)
 	}
 	if err == nil && d.level == validate.Digest {
-		d.early = validate.NewEarly(d.compared, o)
+		if l, ok := d.compared.(validate.Loaded); ok {
+			d.early = validate.NewEarly(l, o)
+		}
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/pgmove/pgmove/dump/pgsource"
+	"github.com/pgmove/pgmove/internal/mysession"
 	"github.com/pgmove/pgmove/internal/pgsession"
 	"github.com/pgmove/pgmove/restore/pgtarget"
 	"github.com/pgmove/pgmove/stream"
@@ -31,7 +32,7 @@ var (
 var stageFrom int64
 
 func sourceFlag() cli.Flag {
-	return &cli.StringFlag{Name: "source", EnvVars: []string{"PGMOVE_SOURCE"}, Usage: "source `URL`: postgres://… or key=value pairs, as libpq takes them"}
+	return &cli.StringFlag{Name: "source", EnvVars: []string{"PGMOVE_SOURCE"}, Usage: "source `URL`: postgres://… or key=value pairs, as libpq takes them; mysql://… or mariadb://…"}
 }
 
 func targetFlag() cli.Flag {
@@ -98,6 +99,7 @@ func rowFormat(c *cli.Context, kept bool) (string, error) {
 func restoreFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "on-error", Value: "stop", Usage: "stop at the first entry that fails, or continue and exit 1"},
+		definerFlag(),
 		&cli.BoolFlag{Name: "no-analyze", Usage: "leave the planner's statistics to autovacuum, or to a later vacuumdb --analyze-in-stages: until then queries may be slow"},
 	}
 }
@@ -124,20 +126,34 @@ func join(lists ...[]cli.Flag) []cli.Flag {
 
 // connFlag reads a connection string. Only --source and its variable name the
 // source: the PG* variables fill in what a string leaves open, but never replace it.
-func connFlag(c *cli.Context, name string) (*pgsession.Conn, error) {
+func connFlag(c *cli.Context, name string) (conn, error) {
 	s := c.String(name)
 	if strings.TrimSpace(s) == "" {
 		return nil, stream.Fail(stream.Usage, "--%s is missing", name).
-			WithHint("give --%s postgres://user@host/database or set PGMOVE_%s", name, strings.ToUpper(name))
+			WithHint("give --%s postgres://user@host/database, or mysql://…, or set PGMOVE_%s", name, strings.ToUpper(name))
 	}
-	if strings.HasPrefix(s, "mysql://") || strings.HasPrefix(s, "mariadb://") {
-		return nil, stream.Fail(stream.Usage, "--%s: this version moves PostgreSQL only", name)
+	co, err := parseConn(s)
+	if err != nil {
+		return nil, err
 	}
-	conn, err := pgsession.Parse(s)
-	if err == nil {
-		conn.StandStill = standStill
+	return co, checkFlags(c, co)
+}
+
+// parseConn reads a connection string of either engine.
+func parseConn(s string) (conn, error) {
+	if mysession.IsURL(s) {
+		my, err := mysession.Parse(s)
+		if err != nil {
+			return nil, err
+		}
+		return my, nil
 	}
-	return conn, err
+	pg, err := pgsession.Parse(s)
+	if err != nil {
+		return nil, err
+	}
+	pg.StandStill = standStill
+	return pg, nil
 }
 
 // noArgs refuses arguments that belong to no flag.
@@ -174,7 +190,10 @@ func byteSize(name, s string) (int64, error) {
 
 // openSource opens a database for reading with the flags' settings; kept says that the rows stay
 // in an archive. Where prior was read under a snapshot that was held, and still is, that is read again.
-func openSource(ctx context.Context, c *cli.Context, conn *pgsession.Conn, kept bool, prior *stream.Prior, o stream.Observer) (*pgsource.Source, error) {
+func openSource(ctx context.Context, c *cli.Context, co conn, kept bool, prior *stream.Prior, o stream.Observer) (source, error) {
+	if my, ok := co.(*mysession.Conn); ok {
+		return openedSource(openMySource(ctx, c, my, o))
+	}
 	format, err := rowFormat(c, kept)
 	if err != nil {
 		return nil, err
@@ -198,14 +217,17 @@ func openSource(ctx context.Context, c *cli.Context, conn *pgsession.Conn, kept 
 		}
 		opts.SplitSize = n
 	}
-	return pgsource.Open(ctx, conn, opts)
+	return openedSource(pgsource.Open(ctx, co.(*pgsession.Conn), opts))
 }
 
 // comparing says how a target is read: without its schema, and not by conditions from a file.
 type comparing struct{ noSchema, ownFilters bool }
 
 // openCompared opens a target for reading, the way the contents were read.
-func openCompared(ctx context.Context, c *cli.Context, conn *pgsession.Conn, src stream.Source, how comparing, o stream.Observer) (*pgsource.Source, error) {
+func openCompared(ctx context.Context, c *cli.Context, co conn, src stream.Source, how comparing, o stream.Observer) (source, error) {
+	if my, ok := co.(*mysession.Conn); ok {
+		return openedSource(openMyCompared(ctx, c, my, o))
+	}
 	opts := pgsource.Options{Jobs: c.Int("jobs"), BinDir: c.String("pg-bin"), Encoding: src.Encoding,
 		NoSchema: how.noSchema, NoIndex: true, OwnFilters: how.ownFilters, Selection: src.Selection, Patience: patience, Observe: o, Side: "validate"}
 	if size := c.String("split-size"); size != "" {
@@ -215,17 +237,20 @@ func openCompared(ctx context.Context, c *cli.Context, conn *pgsession.Conn, src
 		}
 		opts.SplitSize = n
 	}
-	s, err := pgsource.Open(ctx, conn, opts)
+	s, err := pgsource.Open(ctx, co.(*pgsession.Conn), opts)
 	if err != nil && stream.KindOf(err) == stream.Preflight && strings.Contains(err.Error(), "pg_dump") {
 		return nil, stream.Fail(stream.Preflight, "the target's schema could not be compared").Because(err).
 			WithHint("install that version, or give --no-schema-check: the report then says that the schema is unverified")
 	}
-	return s, err
+	return openedSource(s, err)
 }
 
-func openTarget(ctx context.Context, c *cli.Context, conn *pgsession.Conn, o stream.Observer) (*pgtarget.Target, error) {
-	return pgtarget.Open(ctx, conn, pgtarget.Options{NoOwner: c.Bool("no-owner"), NoACL: c.Bool("no-acl"), Resume: c.Bool("resume"),
-		Sessions: 2*c.Int("jobs") + 1, Patience: patience, Retry: retry, Observe: o})
+func openTarget(ctx context.Context, c *cli.Context, co conn, o stream.Observer) (target, error) {
+	if my, ok := co.(*mysession.Conn); ok {
+		return openedTarget(openMyTarget(ctx, c, my, o))
+	}
+	return openedTarget(pgtarget.Open(ctx, co.(*pgsession.Conn), pgtarget.Options{NoOwner: c.Bool("no-owner"), NoACL: c.Bool("no-acl"), Resume: c.Bool("resume"),
+		Sessions: 2*c.Int("jobs") + 1, Patience: patience, Retry: retry, Observe: o}))
 }
 
 func onError(c *cli.Context) (bool, error) {

@@ -38,7 +38,7 @@ type Report struct {
 	Result      *validate.Result   `json:"validation,omitempty"`
 	Contents    *stream.Contents   `json:"contents,omitempty"`
 
-	conns    map[string]*pgsession.Conn // by side
+	conns    map[string]conn // by side
 	jobs     int
 	noSchema bool
 	noOwner  bool
@@ -80,17 +80,17 @@ type ConnectionReport struct {
 }
 
 // conn reads a side's connection string.
-func (r *Report) conn(c *cli.Context, side string) (*pgsession.Conn, error) {
-	conn, err := connFlag(c, side)
-	r.conns[side] = conn
-	return conn, err
+func (r *Report) conn(c *cli.Context, side string) (conn, error) {
+	co, err := connFlag(c, side)
+	r.conns[side] = co
+	return co, err
 }
 
 // connected notes how the sides were reached that were so far, and warns where that was not safe.
 func (r *Report) connected() {
 	for _, side := range []string{"source", "target"} {
-		conn := r.conns[side]
-		if conn == nil || !conn.Security().Tried {
+		conn, ok := r.conns[side].(*pgsession.Conn)
+		if !ok || conn == nil || !conn.Security().Tried {
 			continue
 		}
 		s := conn.Security()
@@ -112,9 +112,9 @@ type SectionReport struct {
 
 func newReport(c *cli.Context) *Report {
 	return &Report{Command: c.Command.Name, Tool: version, Started: time.Now(), jobs: c.Int("jobs"), noSchema: c.Bool("no-schema-check"),
-		noOwner: c.Bool("no-owner"), noACL: c.Bool("no-acl"),
+		noOwner: c.Bool("no-owner") || c.IsSet("definer") && c.String("definer") != "keep", noACL: c.Bool("no-acl"),
 		loadTime: map[stream.DumpID]time.Duration{}, loaded: map[stream.DumpID]int64{}, phases: map[string]string{}, warned: map[string]bool{},
-		conns: map[string]*pgsession.Conn{}}
+		conns: map[string]conn{}}
 }
 
 // observe takes the events of all sides.

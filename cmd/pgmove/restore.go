@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -51,6 +52,10 @@ func runRestore(ctx context.Context, c *cli.Context, rep *Report) error {
 	h, err := a.Header(ctx)
 	if err != nil {
 		return err
+	}
+	if engine := engineOf(to.conn); h.Engine != engine {
+		return (&stream.Failure{Kind: stream.Preflight, Object: c.String("from"), Msg: fmt.Sprintf("an archive of %s cannot be restored to %s", engineName(h.Engine), engineName(engine))}).
+			WithHint("give a --target of the engine that the archive is of")
 	}
 	rep.Run = h.Run
 	if a.foreign {

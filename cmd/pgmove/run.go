@@ -10,8 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pgmove/pgmove/dump"
-	"github.com/pgmove/pgmove/dump/pgsource"
-	"github.com/pgmove/pgmove/internal/pgsession"
 	"github.com/pgmove/pgmove/restore"
 	"github.com/pgmove/pgmove/stream"
 	"github.com/pgmove/pgmove/stream/pipestore"
@@ -41,6 +39,9 @@ func runRun(ctx context.Context, c *cli.Context, rep *Report) error {
 	if err != nil {
 		return err
 	}
+	if err := sameEngine(engineOf(from), engineOf(to.conn)); err != nil {
+		return err
+	}
 	via, err := openVia(ctx, c, rep.observe)
 	if err != nil {
 		return err
@@ -68,7 +69,7 @@ func runRun(ctx context.Context, c *cli.Context, rep *Report) error {
 }
 
 // fill moves what is to be moved, and returns what the target holds by then, or ought to.
-func fill(ctx context.Context, c *cli.Context, from *pgsession.Conn, to *destination, via *way, rep *Report) (*stream.Contents, error) {
+func fill(ctx context.Context, c *cli.Context, from conn, to *destination, via *way, rep *Report) (*stream.Contents, error) {
 	if via.was.sealed != nil {
 		return fromSealed(ctx, c, to, via.was.sealed, rep)
 	}
@@ -181,7 +182,7 @@ func (w *way) remove(ctx context.Context, level validate.Level) error {
 	return stream.Remove(ctx, w.following)
 }
 
-func move(ctx context.Context, c *cli.Context, src *pgsource.Source, to *destination, via *way, rep *Report) (*stream.Contents, error) {
+func move(ctx context.Context, c *cli.Context, src source, to *destination, via *way, rep *Report) (*stream.Contents, error) {
 	z, err := compression(c)
 	if err != nil {
 		return nil, err
@@ -225,7 +226,7 @@ func move(ctx context.Context, c *cli.Context, src *pgsource.Source, to *destina
 }
 
 // compare validates an open target and puts the result into the report.
-func compare(ctx context.Context, level validate.Level, contents *stream.Contents, target *pgsource.Source, early *validate.Early, rep *Report) error {
+func compare(ctx context.Context, level validate.Level, contents *stream.Contents, target source, early *validate.Early, rep *Report) error {
 	res, err := validate.Run(ctx, contents, target, validate.Options{Level: level, Jobs: rep.jobs, NoSchema: rep.noSchema, Early: early,
 		NoOwner: rep.noOwner || contents.Header.Source.NoOwner, NoACL: rep.noACL || contents.Header.Source.NoACL, Observe: rep.observe})
 	if err != nil {

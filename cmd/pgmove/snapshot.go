@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/pgmove/pgmove/dump/pgsource"
+	"github.com/pgmove/pgmove/internal/pgsession"
 	"github.com/pgmove/pgmove/stream"
 )
 
@@ -33,12 +34,16 @@ func runSnapshot(c *cli.Context) error {
 	if !c.Bool("hold") {
 		return stream.Fail(stream.Usage, "a snapshot lives as long as the process that holds it").WithHint("give --hold")
 	}
-	src, err := pgsource.Open(c.Context, from, pgsource.Options{NoSchema: true, Patience: patience})
+	pg, ok := from.(*pgsession.Conn)
+	if !ok {
+		return stream.Fail(stream.Usage, "a snapshot of %s can't be handed on to another process", engineName(engineOf(from)))
+	}
+	src, err := pgsource.Open(c.Context, pg, pgsource.Options{NoSchema: true, Patience: patience})
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	if w := from.Security().Weakness(); w != "" {
+	if w := pg.Security().Weakness(); w != "" {
 		fmt.Fprintf(c.App.ErrWriter, "warning: source %s: %s\n", from.Name(), w)
 	}
 	var perr error

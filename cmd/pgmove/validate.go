@@ -35,8 +35,11 @@ func runValidate(ctx context.Context, c *cli.Context, rep *Report) error {
 	if level == validate.None {
 		return stream.Fail(stream.Usage, "validate --validate none compares nothing")
 	}
-	contents, err := expected(ctx, c, rep)
+	contents, err := expected(ctx, c, to, rep)
 	if err != nil {
+		return err
+	}
+	if err := sameEngine(contents.Header.Engine, engineOf(to)); err != nil {
 		return err
 	}
 	rep.setContents(contents)
@@ -49,7 +52,7 @@ func runValidate(ctx context.Context, c *cli.Context, rep *Report) error {
 }
 
 // expected finds what the target is compared with.
-func expected(ctx context.Context, c *cli.Context, rep *Report) (*stream.Contents, error) {
+func expected(ctx context.Context, c *cli.Context, to conn, rep *Report) (*stream.Contents, error) {
 	n := 0
 	for _, f := range []string{"archive", "digests"} {
 		if c.IsSet(f) {
@@ -76,6 +79,9 @@ func expected(ctx context.Context, c *cli.Context, rep *Report) (*stream.Content
 	}
 	from, err := rep.conn(c, "source")
 	if err != nil {
+		return nil, err
+	}
+	if err := sameEngine(engineOf(from), engineOf(to)); err != nil {
 		return nil, err
 	}
 	src, err := openSource(ctx, c, from, false, nil, rep.observe)

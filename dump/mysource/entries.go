@@ -1,6 +1,7 @@
 package mysource
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -56,6 +57,7 @@ type reader struct {
 
 // Entries takes the snapshot, where that was not done, and reads what it holds.
 func (s *Source) Entries(ctx context.Context) (stream.Header, []stream.Entry, error) {
+	s.endLoaded()
 	rels, err := s.hold(ctx)
 	if err == nil {
 		err = s.describe(ctx, s.all[0].sess, rels)
@@ -176,18 +178,16 @@ func (r *reader) values(ctx context.Context) error {
 			v.Last = number(row[0])
 			e.Defn = stream.Text(fmt.Sprintf("SELECT SETVAL(%s, %s, 0, %s)", q, row[0], row[1]))
 		case rel.kind == table && rel.autoIncrement() != nil:
-			if next := r.defs[rel.name].AutoIncrement; next != "" {
-				v.Last = position(next)
-				e.Defn = stream.Text("ALTER TABLE " + q + " AUTO_INCREMENT = " + next)
-			}
+			// Where the server prints none it is 1. That entry is there too: entries are the same as long as definitions are.
+			next := cmp.Or(r.defs[rel.name].AutoIncrement, "1")
+			v.Last = position(next)
+			e.Defn = stream.Text("ALTER TABLE " + q + " AUTO_INCREMENT = " + next)
 		default:
 			continue
 		}
 		r.s.seqs = append(r.s.seqs, v)
-		if e.Defn != "" {
-			e.Locks = e.Dependencies
-			r.add(e)
-		}
+		e.Locks = e.Dependencies
+		r.add(e)
 	}
 	return nil
 }
@@ -270,7 +270,7 @@ func (r *reader) keys() {
 		base := stream.Entry{Section: stream.PostData, Tag: stream.Text(rel.name), Dependencies: []stream.DumpID{own}, Locks: []stream.DumpID{own}}
 		if len(plain) > 0 {
 			e := base
-			e.Desc, e.Defn, e.DropStmt = descIndex, alter(rel.name, "ADD ", plain), dropKeys(rel.name, "DROP INDEX ", plain)
+			e.Desc, e.Defn, e.DropStmt = descIndex, stream.Text(mysession.AddKeys(rel.name, plain)), dropKeys(rel.name, "DROP INDEX ", plain)
 			r.indexes[rel.name] = r.add(e)
 		}
 		for _, k := range def.Keys {
@@ -278,7 +278,7 @@ func (r *reader) keys() {
 				continue
 			}
 			e, one := base, []mysession.Key{k}
-			e.Desc, e.Tag, e.Defn, e.DropStmt = descFullText, stream.Text(rel.name+" "+k.Name), alter(rel.name, "ADD ", one), dropKeys(rel.name, "DROP INDEX ", one)
+			e.Desc, e.Tag, e.Defn, e.DropStmt = descFullText, stream.Text(rel.name+" "+k.Name), stream.Text(mysession.AddKeys(rel.name, one)), dropKeys(rel.name, "DROP INDEX ", one)
 			if before := r.indexes[rel.name]; before != 0 {
 				e.Dependencies = []stream.DumpID{own, before}
 			}
@@ -291,7 +291,7 @@ func (r *reader) keys() {
 			continue
 		}
 		e := stream.Entry{Section: stream.PostData, Desc: descForeign, Tag: stream.Text(rel.name),
-			Defn: alter(rel.name, "ADD ", def.Foreign), DropStmt: dropKeys(rel.name, "DROP FOREIGN KEY ", def.Foreign)}
+			Defn: stream.Text(mysession.AddKeys(rel.name, def.Foreign)), DropStmt: dropKeys(rel.name, "DROP FOREIGN KEY ", def.Foreign)}
 		need := func(name string) {
 			for _, id := range []stream.DumpID{r.tables[name], r.indexes[name]} {
 				if id != 0 && !contains(e.Dependencies, id) {
@@ -321,14 +321,6 @@ func contains(ids []stream.DumpID, id stream.DumpID) bool {
 		}
 	}
 	return false
-}
-
-func alter(table, verb string, keys []mysession.Key) stream.Text {
-	defs := make([]string, len(keys))
-	for i, k := range keys {
-		defs[i] = verb + k.Def
-	}
-	return stream.Text("ALTER TABLE " + mysession.Ident(table) + "\n  " + strings.Join(defs, ",\n  "))
 }
 
 func dropKeys(table, verb string, keys []mysession.Key) stream.Text {

@@ -72,6 +72,9 @@ type Source struct {
 	order    []*relation
 	seqs     []stream.SequenceValue
 	schema   []stream.SchemaItem
+	earlyMu  sync.Mutex // of early and peek
+	early    []*worker  // sessions of LoadedTo that are idle
+	peek     *Source    // what LoadedTo knows of the tables
 	warnMu   sync.Mutex
 	warnings []stream.Text
 }
@@ -171,6 +174,7 @@ func (s *Source) Close() {
 		w.sess.End()
 	}
 	s.all = nil
+	s.endLoaded()
 	for _, sess := range []**mysession.Session{&s.guard, &s.control} {
 		if *sess != nil {
 			(*sess).End()

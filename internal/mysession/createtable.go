@@ -186,3 +186,12 @@ func withoutAutoIncrement(tail string) (string, string) {
 	}
 	return tail, ""
 }
+
+// AddKeys is the statement that adds keys to a table, all at once.
+func AddKeys(table string, keys []Key) string {
+	defs := make([]string, len(keys))
+	for i, k := range keys {
+		defs[i] = "ADD " + k.Def
+	}
+	return "ALTER TABLE " + Ident(table) + "\n  " + strings.Join(defs, ",\n  ")
+}

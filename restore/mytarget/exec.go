@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/pgmove/pgmove/internal/fault"
 	"github.com/pgmove/pgmove/internal/mysession"
 	"github.com/pgmove/pgmove/stream"
 )
@@ -35,10 +36,30 @@ func (t *Target) apply(ctx context.Context, s *mysession.Session, e *stream.Entr
 		}
 		return err
 	}
-	if err := t.define(ctx, s, e); err != nil {
+	there := false
+	if t.again {
+		var err error
+		if there, err = t.isThere(ctx, s, e); err != nil {
+			return err
+		}
+	}
+	if !there {
+		fault.Point("ledger.exec:define")
+		if err := t.define(ctx, s, e); err != nil {
+			return err
+		}
+	}
+	if e.Desc == "FK CONSTRAINT" {
+		if err := t.checkForeign(ctx, s, e); err != nil {
+			return err
+		}
+	}
+	fault.Point("ledger.exec:before")
+	if err := t.take(ctx, s, e.ID, entryPart, "NULL, NULL"); err != nil {
 		return err
 	}
-	return t.take(ctx, s, e.ID, entryPart, "NULL, NULL")
+	fault.Point("ledger.exec:after")
+	return nil
 }
 
 // define makes what the entry defines.
@@ -60,9 +81,6 @@ func (t *Target) define(ctx context.Context, s *mysession.Session, e *stream.Ent
 				return err
 			}
 		}
-	}
-	if e.Desc == "FK CONSTRAINT" {
-		return t.checkForeign(ctx, s, e)
 	}
 	return nil
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"strings"
 
+	"github.com/pgmove/pgmove/internal/fault"
 	"github.com/pgmove/pgmove/internal/mysession"
 	"github.com/pgmove/pgmove/stream"
 )
@@ -19,19 +22,22 @@ import (
 const (
 	runTable   = mysession.LedgerTable + "_run"
 	takenTable = mysession.LedgerTable + "_taken"
+	factTable  = mysession.LedgerTable + "_facts"
 )
 
 // entryPart is the ledger's part number of entries; chunks count from 0.
 const entryPart = -1
 
-const (
-	errDuplicate = 1062 // ER_DUP_ENTRY
-	errExists    = 1050 // ER_TABLE_EXISTS_ERROR
-)
+const errDuplicate = 1062 // ER_DUP_ENTRY
 
-// hold takes the lock that keeps a second run off the target. It is the control session's, and goes with it.
+// hold takes the lock that keeps a second run off the target. It is the control session's, and goes with it: a
+// server takes a moment to notice that a process has ended, and longer that it was killed.
 func (t *Target) hold(ctx context.Context) error {
-	row, err := t.control.Row(ctx, "SELECT GET_LOCK("+mysession.Literal(t.lockName())+", 2)")
+	patience := 1
+	if t.opts.Resume {
+		patience = 5
+	}
+	row, err := t.control.Row(ctx, fmt.Sprintf("SELECT GET_LOCK(%s, %d)", mysession.Literal(t.lockName()), patience))
 	if err != nil {
 		return mysession.Explain(err, t.conn.Name())
 	}
@@ -49,22 +55,87 @@ func (t *Target) lockName() string {
 }
 
 // makeLedger creates the ledger. It is the first change to the target.
-func (t *Target) makeLedger(ctx context.Context, h *stream.Header) error {
+func (t *Target) makeLedger(ctx context.Context, h *stream.Header, entries []stream.Entry, plan []stream.Chunk) error {
 	t.epoch = 1
 	lit := mysession.Literal
+	if !h.Live {
+		plan = nil // the archive keeps it
+	}
 	options := ") ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT=" + lit(mysession.LedgerComment+" of run "+h.Run)
+	fault.Point("ledger.prepare:before")
 	for _, q := range []string{
-		"CREATE TABLE " + runTable + " (run varchar(64) CHARACTER SET ascii NOT NULL PRIMARY KEY, epoch bigint NOT NULL, source_system varchar(64), source_database varchar(255), snapshot text, tool varchar(64), started timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP" + options,
+		"CREATE TABLE " + factTable + " (name varchar(20) CHARACTER SET ascii NOT NULL, n int NOT NULL, piece mediumblob NOT NULL, PRIMARY KEY (name, n)" + options,
 		"CREATE TABLE " + takenTable + " (id int NOT NULL, part int NOT NULL, n bigint, digest varchar(64) CHARACTER SET ascii, at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY (id, part)" + options,
-		fmt.Sprintf("INSERT INTO %s (run, epoch, source_system, source_database, snapshot, tool) VALUES (%s, %d, %s, %s, %s, %s)", runTable,
-			lit(h.Run), t.epoch, lit(h.Source.SystemID), lit(string(h.Source.Database)), lit(h.Source.Snapshot), lit(h.Tool)),
+		"CREATE TABLE " + runTable + " (run varchar(64) CHARACTER SET ascii NOT NULL PRIMARY KEY, epoch bigint NOT NULL, source_system varchar(64), source_database varchar(255), snapshot text, tool varchar(64), started timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP" + options,
 	} {
 		if err := t.control.Do(ctx, q); err != nil {
 			return mysession.Explain(err, "the ledger on "+t.conn.Name())
 		}
 		t.ledger = true
 	}
+	err := t.inTransaction(ctx, func() error {
+		if err := t.control.Do(ctx, fmt.Sprintf("INSERT INTO %s (run, epoch, source_system, source_database, snapshot, tool) VALUES (%s, %d, %s, %s, %s, %s)", runTable,
+			lit(h.Run), t.epoch, lit(h.Source.SystemID), lit(string(h.Source.Database)), lit(h.Source.Snapshot), lit(h.Tool))); err != nil {
+			return err
+		}
+		return t.putFacts(ctx, map[string]any{"header": h, "prints": stream.Prints(entries), "plan": plan})
+	})
+	if err == nil {
+		fault.Point("ledger.prepare:after")
+	}
+	return mysession.Explain(err, "the ledger on "+t.conn.Name())
+}
+
+// inTransaction runs f in a transaction of the control session.
+func (t *Target) inTransaction(ctx context.Context, f func() error) error {
+	err := t.control.Do(ctx, "START TRANSACTION")
+	if err == nil {
+		err = f()
+	}
+	if err == nil {
+		return t.control.Do(ctx, "COMMIT")
+	}
+	if t.control.Lives() {
+		_ = t.control.Do(context.WithoutCancel(ctx), "ROLLBACK")
+	}
+	return err
+}
+
+// pieceSize is the size, in bytes, of the pieces that the ledger's facts are kept in: servers bound what a statement may hold.
+const pieceSize = 1 << 20
+
+// putFacts writes facts about the run in place of those that are there.
+func (t *Target) putFacts(ctx context.Context, facts map[string]any) error {
+	for name, v := range facts {
+		b, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		if err := t.control.Do(ctx, "DELETE FROM "+factTable+" WHERE name = "+mysession.Literal(name)); err != nil {
+			return err
+		}
+		for n := 0; n == 0 || len(b) > 0; n++ {
+			k := min(len(b), pieceSize)
+			if err := t.control.Do(ctx, fmt.Sprintf("INSERT INTO %s (name, n, piece) VALUES (%s, %d, %s)", factTable, mysession.Literal(name), n, mysession.Bytes(string(b[:k])))); err != nil {
+				return err
+			}
+			b = b[k:]
+		}
+	}
 	return nil
+}
+
+// fact reads one of them.
+func (t *Target) fact(ctx context.Context, name string, v any) error {
+	rows, err := t.control.Rows(ctx, "SELECT piece FROM "+factTable+" WHERE name = "+mysession.Literal(name)+" ORDER BY n")
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	for _, r := range rows {
+		b.WriteString(r[0])
+	}
+	return json.Unmarshal([]byte(b.String()), v)
 }
 
 // mine reports whether the run is still this process's.
@@ -101,7 +172,11 @@ func (t *Target) has(ctx context.Context, s *mysession.Session, id stream.DumpID
 // commit commits a chunk. Where the connection dies before the answer, the ledger knows whether the transaction
 // was committed.
 func (t *Target) commit(ctx context.Context, s *mysession.Session, id stream.DumpID, part int) error {
+	fault.Point("ledger.chunk:before")
 	err := s.Do(ctx, "COMMIT")
+	if err == nil {
+		fault.Point("ledger.chunk:after")
+	}
 	if err == nil || ctx.Err() != nil || !mysession.Lost(err) {
 		return err
 	}
@@ -120,14 +195,22 @@ func fenced() error {
 	return stream.Fail(stream.Busy, "another pgmove has taken over the target").WithHint("let that one finish")
 }
 
+// Keep ends the run as Finish does, and leaves the ledger.
+func (t *Target) Keep(context.Context) error { return nil }
+
 // Finish drops the ledger.
 func (t *Target) Finish(ctx context.Context) error {
 	if !t.ledger {
 		return nil
 	}
-	if err := t.control.Do(ctx, "DROP TABLE IF EXISTS "+takenTable+", "+runTable); err != nil {
-		return mysession.Explain(err, "the ledger")
+	fault.Point("ledger.finish:before")
+	// The run's own goes last: while it is there, there is a ledger.
+	for _, table := range []string{factTable, takenTable, runTable} {
+		if err := t.control.Do(ctx, "DROP TABLE IF EXISTS "+table); err != nil {
+			return mysession.Explain(err, "the ledger")
+		}
 	}
+	fault.Point("ledger.finish:after")
 	t.ledger = false
 	return nil
 }

@@ -22,6 +22,8 @@ const Engine = "mysql"
 type Options struct {
 	// Definer says whose views, triggers, routines and events become.
 	Definer Definer
+	// Resume has Prepare go on with what an earlier process left, where there is such.
+	Resume bool
 	// Sessions is how many sessions are opened at the most; 2 where it is less.
 	Sessions int
 	// Patience is how long an unreachable server is tried again.
@@ -40,7 +42,9 @@ type Target struct {
 	run    string
 	epoch  int64
 	byID   map[stream.DumpID]*stream.Entry
-	ledger bool // made
+	ledger bool // made, or taken over
+	taken  stream.Taken
+	again  bool // what the ledger doesn't list may be there
 	warnMu sync.Mutex
 	warned map[string]bool
 }
@@ -135,7 +139,7 @@ func (t *Target) rollback(ctx context.Context, s *mysession.Session) {
 }
 
 // Loaded lets go of what was needed to load.
-func (t *Target) Loaded() { t.byID = nil }
+func (t *Target) Loaded() { t.byID, t.taken = nil, stream.Taken{} }
 
 // Close closes all sessions.
 func (t *Target) Close() {
@@ -148,7 +152,7 @@ func (t *Target) Close() {
 }
 
 // Prepare refuses a target that could not take the entries, and then makes the ledger.
-func (t *Target) Prepare(ctx context.Context, h *stream.Header, entries []stream.Entry) error {
+func (t *Target) Prepare(ctx context.Context, h *stream.Header, entries []stream.Entry, plan []stream.Chunk) error {
 	t.source, t.run = h.Source, h.Run
 	if h.Engine != Engine {
 		return stream.Fail(stream.Preflight, "an archive of %s cannot be restored to MySQL or MariaDB", stream.Text(h.Engine).Display())
@@ -156,6 +160,14 @@ func (t *Target) Prepare(ctx context.Context, h *stream.Header, entries []stream
 	t.byID = make(map[stream.DumpID]*stream.Entry, len(entries))
 	for i := range entries {
 		t.byID[entries[i].ID] = &entries[i]
+	}
+	if err := t.hold(ctx); err != nil {
+		return err
+	}
+	if t.opts.Resume {
+		if resumed, err := t.takeOver(ctx, h, entries, plan); resumed || err != nil {
+			return err
+		}
 	}
 	if err := t.CheckEmpty(ctx); err != nil {
 		return err
@@ -165,5 +177,5 @@ func (t *Target) Prepare(ctx context.Context, h *stream.Header, entries []stream
 			return mysession.Explain(err, t.conn.Name())
 		}
 	}
-	return t.makeLedger(ctx, h)
+	return t.makeLedger(ctx, h, entries, plan)
 }

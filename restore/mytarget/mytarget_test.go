@@ -58,10 +58,14 @@ func header() stream.Header {
 func fresh(t *testing.T, m *testbed.MariaDB) *targettest.Target {
 	db := testbed.MariaDatabase(t, "", m)
 	table := stream.Table{Name: "t", Columns: []stream.Text{"id", "words"}}
+	opened := func(resume bool) func(t *testing.T) (restore.Target, func()) {
+		return func(t *testing.T) (restore.Target, func()) {
+			return open(t, m.URL(db), mytarget.Options{Sessions: 2, Resume: resume})
+		}
+	}
 	return &targettest.Target{
-		Open: func(t *testing.T) (restore.Target, func()) {
-			return open(t, m.URL(db), mytarget.Options{Sessions: 2})
-		},
+		Open:   opened(false),
+		Resume: opened(true),
 		Header: header(),
 		Create: entry(1, "t", "CREATE TABLE `t` (id int, words text)"),
 		Other:  entry(2, "other", "CREATE TABLE `other` (id int)"),
