@@ -37,6 +37,12 @@ type Indexer interface {
 	Index(entries []stream.Entry, plan []stream.Chunk, records []stream.Record, c stream.Compression) ([]stream.NamedObject, error)
 }
 
+// Namer is the ability of a Snapshot whose database's tools know the objects with rows by names of their own.
+type Namer interface {
+	// ChunkName is the name of a chunk's object, without the suffix of its compression.
+	ChunkName(e *stream.Entry, c *stream.Chunk) string
+}
+
 // Options tunes a dump.
 type Options struct {
 	// Jobs is how many chunks are read at a time; 1 where it is less.
@@ -162,6 +168,7 @@ func split(ctx context.Context, snap Snapshot, w *stream.Writer, entries []strea
 	for i := range entries {
 		next = max(next, entries[i].ID, slices.Max(append(entries[i].Dependencies, 0)))
 	}
+	namer, _ := snap.(Namer)
 	var plan []stream.Chunk
 	for i := range entries {
 		e := &entries[i]
@@ -179,6 +186,9 @@ func split(ctx context.Context, snap Snapshot, w *stream.Writer, entries []strea
 				cs[n].ID = next
 			}
 			cs[n].Key = w.ChunkKey(cs[n].ID)
+			if namer != nil {
+				cs[n].Key = w.Key(namer.ChunkName(e, &cs[n]))
+			}
 		}
 		plan = append(plan, cs...)
 	}

@@ -38,7 +38,9 @@ type Header struct {
 	Tool    string    `json:"tool"`
 	Created time.Time `json:"created"`
 	// Live marks a direct run: chunks are not kept.
-	Live        bool        `json:"live,omitempty"`
+	Live bool `json:"live,omitempty"`
+	// Bare says that objects of rows as text hold the rows and nothing else, without the end mark of COPY's files.
+	Bare        bool        `json:"bare,omitempty"`
 	Compression Compression `json:"compression"`
 	Source      Source      `json:"source"`
 	// Resumes are the runs that this one goes on from under a snapshot of its own, oldest first.

@@ -34,7 +34,7 @@ func (r *Reader) OpenChunk(ctx context.Context, c Chunk) (*ChunkReader, error) {
 		return nil, err
 	}
 	cr.src, cr.object = o, o
-	if c.Format == FormatText {
+	if c.Format == FormatText && !r.header.Bare {
 		cr.src = &trailerReader{r: o}
 	}
 	return cr, nil

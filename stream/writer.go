@@ -48,10 +48,11 @@ func (w *Writer) Compression() Compression { return w.header.Compression }
 // Live reports whether the archive is handed over rather than kept.
 func (w *Writer) Live() bool { return w.header.Live }
 
-// ChunkKey is the name of the object for the chunk with the ID.
-func (w *Writer) ChunkKey(id DumpID) string {
-	return fmt.Sprintf("%d.dat%s", id, w.header.Compression.Suffix())
-}
+// ChunkKey is the name of the object for the chunk with the ID, as pg_dump would give it.
+func (w *Writer) ChunkKey(id DumpID) string { return w.Key(fmt.Sprintf("%d.dat", id)) }
+
+// Key is the name of an object for rows, with the suffix of the archive's compression.
+func (w *Writer) Key(name string) string { return name + w.header.Compression.Suffix() }
 
 // Begin writes the header, the entries and the plan. From here on a reader can
 // follow.
@@ -184,7 +185,7 @@ func (w *Writer) putStream(ctx context.Context, rec *Record, dig *Digester, fill
 			_ = z.Close()
 			return err
 		}
-		if rec.Format == FormatText {
+		if rec.Format == FormatText && !w.header.Bare {
 			if _, err := io.WriteString(z, textTrailer); err != nil {
 				return err
 			}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -54,4 +56,26 @@ func TestMySQLEverything(t *testing.T) {
 			}
 		})
 	}
+}
+
+// myloader has stock myloader load an archive.
+func myloader(t *testing.T, m *testbed.MariaDB, dir string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "myloader", "--host=127.0.0.1", fmt.Sprintf("--port=%d", m.Port()), "--user="+m.User(), "--password="+m.Password(), "--directory="+dir, "--threads=2", "--verbose=2")
+	cmd.Dir = dir // where it looks for the files that statements name
+	if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(strings.ToUpper(string(out)), "CRITICAL") {
+		t.Fatalf("myloader: %v\n%s", err, out)
+	}
+}
+
+// TestMySQLStockLoader: stock myloader restores an archive of pgmove's whole, and so does pgmove when its own part is gone.
+func TestMySQLStockLoader(t *testing.T) {
+	from, to := mariaServers(t)
+	src := testbed.MariaDatabase(t, "", from)
+	testbed.MariaFixture(t, from, src)
+	dir := t.TempDir() + "/a"
+	mustExit(t, 0, "dump", "--source", from.URL(src), "--to", dir, "--split-size", "32kB", "--compress", "none")
+	testbed.MariaDatabase(t, src, to)
+	myloader(t, to, dir)
+	mustBeEqualMaria(t, from, src, to, src, testbed.TrailingBlanks)
 }

@@ -75,7 +75,7 @@ func (s *Source) Entries(ctx context.Context) (stream.Header, []stream.Entry, er
 		return stream.Header{}, nil, mysession.Explain(err, s.conn.Name())
 	}
 	s.schema = schemaItems(r.entries)
-	h := stream.Header{Engine: Engine, Source: s.facts}
+	h := stream.Header{Engine: Engine, Bare: true, Source: s.facts}
 	h.Source.Roles = r.roles()
 	s.warnMu.Lock()
 	h.Source.Warnings = append([]stream.Text(nil), s.warnings...)
@@ -135,6 +135,8 @@ func (r *reader) readSequences(ctx context.Context) error {
 }
 
 func (r *reader) readTables(ctx context.Context) error {
+	r.s.nameFiles()
+	r.s.creates = map[string]string{}
 	for _, rel := range r.s.order {
 		if rel.kind != table {
 			continue
@@ -143,7 +145,8 @@ func (r *reader) readTables(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		def, err := mysession.ParseCreateTable(mysession.WithoutDatabase(row[1], r.s.conn.Database()), rel.engine != "InnoDB")
+		r.s.creates[rel.name] = mysession.WithoutDatabase(row[1], r.s.conn.Database())
+		def, err := mysession.ParseCreateTable(r.s.creates[rel.name], rel.engine != "InnoDB")
 		if err != nil {
 			return fmt.Errorf("table %s: %w", stream.Text(rel.name).Display(), err)
 		}

@@ -70,6 +70,8 @@ type Source struct {
 	facts    stream.Source
 	rels     map[string]*relation
 	order    []*relation
+	files    map[string]string // by table: the name of its files in an archive
+	creates  map[string]string // by table: what creates it with all its indexes and keys
 	seqs     []stream.SequenceValue
 	schema   []stream.SchemaItem
 	earlyMu  sync.Mutex // of early and peek

@@ -11,6 +11,9 @@ import (
 	"strings"
 )
 
+// TrailingBlanks, among what MariaDifference is to ignore, are blanks at the ends of the schema's lines: mydumper puts them there.
+const TrailingBlanks = " +$"
+
 // MariaDifference compares two databases by means that share nothing with pgmove's own: the text that
 // mariadb-dump prints of both schemas, and the rows of every table as the server itself
 // hashes them. It returns what differs, "" where nothing does. ignore are patterns of lines of
@@ -23,6 +26,13 @@ func MariaDifference(ctx context.Context, a *MariaDB, adb string, b *MariaDB, bd
 	sb, err := MariaSchemaText(ctx, b, bdb)
 	if err != nil {
 		return "", err
+	}
+	if slices.Contains(ignore, TrailingBlanks) {
+		for _, lines := range [][]string{sa, sb} {
+			for i := range lines {
+				lines[i] = strings.TrimRight(lines[i], " ")
+			}
+		}
 	}
 	out := textDifference(sa, sb, ignore)
 	fa, err := a.fingerprints(ctx, adb)
