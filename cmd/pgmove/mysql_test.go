@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -78,4 +81,78 @@ func TestMySQLStockLoader(t *testing.T) {
 	testbed.MariaDatabase(t, src, to)
 	myloader(t, to, dir)
 	mustBeEqualMaria(t, from, src, to, src, testbed.TrailingBlanks)
+}
+
+// TestMySQLValidate: what was moved compares with the report, the archive and the source; one row changed does not.
+func TestMySQLValidate(t *testing.T) {
+	from, src, to, dst := bazaarDatabases(t)
+	dir := t.TempDir()
+	report, archive := filepath.Join(dir, "report.json"), filepath.Join(dir, "archive")
+	out := mustExit(t, 0, "run", "--source", from.URL(src), "--target", to.URL(dst), "--report", report, "--via", archive, "--split-size", "64kB")
+	wantText(t, out, "orders", "5000", "equal", "schema entries compared")
+	if n, err := to.Value(t.Context(), dst, "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME LIKE 'pgmove%'"); err != nil || n != "0" {
+		t.Errorf("the ledger is still there: %s %v", n, err)
+	}
+	wantText(t, mustExit(t, 0, "inspect", archive), "MariaDB 10", "orders", "zstd", "rung=")
+	mustExit(t, 0, "verify", archive)
+	compared := func(code int, want string) {
+		t.Helper()
+		for _, with := range [][]string{{"--digests", report}, {"--archive", archive}, {"--source", from.URL(src)}} {
+			wantText(t, mustExit(t, code, append([]string{"validate", "--target", to.URL(dst)}, with...)...), want)
+		}
+	}
+	compared(0, "equal")
+	for _, c := range []struct{ name, change, undo, want string }{
+		{"value", "UPDATE orders SET note = CONCAT(note, '!') WHERE id = 777", "UPDATE orders SET note = LEFT(note, 77) WHERE id = 777", "orders"},
+		{"sequence", "ALTER TABLE customer AUTO_INCREMENT = 7000", "ALTER TABLE customer AUTO_INCREMENT = 501", "sequence customer"},
+		{"index", "ALTER TABLE orders ADD KEY more (note(5))", "DROP INDEX more ON orders", "INDEX orders is defined differently"},
+		{"extra table", "CREATE TABLE intruder (a int)", "DROP TABLE intruder", "TABLE intruder is on the target"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			testbed.MariaSQL(t, to, dst, c.change)
+			compared(30, c.want)
+			testbed.MariaSQL(t, to, dst, c.undo)
+		})
+	}
+	compared(0, "equal")
+	// An archive that was harmed is refused, whatever of it.
+	for _, name := range []string{src + ".orders.00000.dat.zst", "metadata", src + ".orders-schema.sql"} {
+		file := filepath.Join(archive, name)
+		good, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad := slices.Clone(good)
+		bad[len(bad)/2] ^= 0x10
+		if err := os.WriteFile(file, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		again := testbed.MariaDatabase(t, "", to)
+		wantText(t, mustExit(t, 31, "restore", "--from", archive, "--target", to.URL(again)), "dump again")
+		if err := os.WriteFile(file, good, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestMySQLTwoSides dumps on one side and restores on the other while that goes on.
+func TestMySQLTwoSides(t *testing.T) {
+	from, src, to, dst := bazaarDatabases(t)
+	dir := t.TempDir() + "/a"
+	type ended struct {
+		code int
+		out  string
+	}
+	restored := make(chan ended, 1)
+	go func() {
+		code, out, errs := pgmove(t, "restore", "--wait", "--from", dir, "--target", to.URL(dst))
+		restored <- ended{code, out + errs}
+	}()
+	mustExit(t, 0, "dump", "--source", from.URL(src), "--to", dir, "--split-size", "64kB")
+	if e := <-restored; e.code != 0 || !strings.Contains(e.out, "equal") {
+		t.Errorf("the restore ended with %d:\n%s", e.code, e.out)
+	}
+	if d, err := testbed.MariaDifference(t.Context(), from, src, to, dst); err != nil || d != "" {
+		t.Errorf("%v\n%s", err, d)
+	}
 }

@@ -46,7 +46,7 @@ func (t *Target) CheckEmpty(ctx context.Context) error {
 	f := &stream.Failure{Kind: stream.Preflight, Object: t.conn.Name()}
 	if unfinished {
 		f.Msg = "the target is not empty: a pgmove run began there and did not finish"
-		return f.WithHint("drop and create the database, then run again")
+		return f.WithHint("run again with --resume to go on where it stopped; or drop and create the database, then run again")
 	}
 	f.Msg = fmt.Sprintf("the target is not empty: it holds %s", strings.Join(names, ", "))
 	if n := len(rows) - len(names); n > 0 {

@@ -19,13 +19,8 @@ type left struct {
 
 // readLedger returns what the ledger holds, nil where there is none. The caller holds the lock.
 func (t *Target) readLedger(ctx context.Context) (*left, error) {
-	c := t.control
-	row, err := c.Row(ctx, "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = "+mysession.Literal(runTable))
-	if err != nil {
+	if made, err := t.made(ctx); !made || err != nil {
 		return nil, mysession.Explain(err, "the ledger")
-	}
-	if row[0] == "0" {
-		return nil, nil
 	}
 	l := &left{taken: stream.Taken{Entries: map[stream.DumpID]bool{}, Early: map[stream.DumpID]bool{}, Chunks: map[stream.Part]stream.Digest{}}}
 	if err := t.readInto(ctx, l); err != nil {
@@ -36,6 +31,32 @@ func (t *Target) readLedger(ctx context.Context) (*left, error) {
 			WithHint("drop and create the database, then start afresh")
 	}
 	return l, nil
+}
+
+// made reports whether there is a ledger. The run's row is written last of it, and before anything else is made: what there
+// is of a ledger without that row is dropped.
+func (t *Target) made(ctx context.Context) (bool, error) {
+	c := t.control
+	rows, err := c.Rows(ctx, "SELECT TABLE_NAME, TABLE_COMMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME LIKE 'pgmove%'")
+	if err != nil {
+		return false, err
+	}
+	var names []string
+	for _, r := range rows {
+		if !mysession.IsLedger(r[0], r[1]) {
+			continue
+		}
+		names = append(names, mysession.Ident(r[0]))
+		if r[0] == runTable {
+			if runs, err := c.Rows(ctx, "SELECT run FROM "+runTable); err != nil || len(runs) > 0 {
+				return err == nil, err
+			}
+		}
+	}
+	if len(names) == 0 {
+		return false, nil
+	}
+	return false, c.Do(ctx, "DROP TABLE "+strings.Join(names, ", "))
 }
 
 func (t *Target) readInto(ctx context.Context, l *left) error {
