@@ -45,7 +45,11 @@ func main() {
 		os.Exit(3)
 	}
 	b := &bench{options: o, out: os.Stdout, log: os.Stderr}
-	err = b.run(ctx)
+	if o.engine == "mysql" {
+		err = runMaria(ctx, o)
+	} else {
+		err = b.run(ctx)
+	}
 	interrupted := ctx.Err() != nil
 	if cerr := b.close(); cerr != nil {
 		err = errors.Join(err, fmt.Errorf("clean up: %w", cerr))
@@ -63,6 +67,7 @@ func main() {
 // options are the flags.
 type options struct {
 	pgmove   []program
+	engine   string
 	scale    float64
 	tables   []int
 	toc      int
@@ -97,6 +102,7 @@ func parseFlags(args []string) (*options, error) {
 		o.pgmove = append(o.pgmove, program{argv: argv})
 		return nil
 	})
+	fs.StringVar(&o.engine, "engine", "postgresql", "postgresql or mysql, which is tried with MariaDB, the mix alone")
 	fs.Float64Var(&o.scale, "scale", 1, "`size` of the mix; 1 is about 1.2 GB without indexes, 0 leaves it out")
 	tables := fs.String("tables", "2000", "numbers of small tables, each a database of its own: say 2000,10000; empty leaves them out")
 	fs.IntVar(&o.toc, "toc", 0, "a database of so many entries of pg_dump without rows; 0 leaves it out")
@@ -133,6 +139,8 @@ func parseFlags(args []string) (*options, error) {
 	switch {
 	case o.rounds < 1 || o.jobs < 1 || o.scale < 0 || o.toc < 0:
 		return nil, errors.New("-rounds and -jobs are 1 or more, -scale and -toc not negative")
+	case o.engine != "postgresql" && o.engine != "mysql":
+		return nil, fmt.Errorf("-engine %s: postgresql or mysql is needed", o.engine)
 	case o.walLevel != "replica" && o.walLevel != "minimal":
 		return nil, fmt.Errorf("-wal-level %s: replica or minimal is needed", o.walLevel)
 	case o.scale == 0 && len(o.tables) == 0 && o.toc == 0:
