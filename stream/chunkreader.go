@@ -285,6 +285,9 @@ func (c *ChunkReader) Verify(rows int64) (*Record, error) {
 	if err := c.verify(); err != nil {
 		return nil, err
 	}
+	if c.chunk.Format == FormatForeign && rows >= 0 {
+		c.record.Digest = Digest{Rows: rows}
+	}
 	if rows >= 0 && rows != c.record.Digest.Rows {
 		return nil, Fail(Failed, "chunk %s: the target took %d rows of %d", c.chunk.Key, rows, c.record.Digest.Rows)
 	}
@@ -310,6 +313,10 @@ func (c *ChunkReader) verify() error {
 		if err := c.object.verify(); err != nil {
 			return err
 		}
+	}
+	if c.chunk.Format == FormatForeign {
+		c.record = &Record{Chunk: c.chunk, RawBytes: c.dig.Bytes()}
+		return nil
 	}
 	if err := c.dig.Close(); err != nil {
 		return c.r.broken(c.chunk.Key, err)

@@ -45,7 +45,7 @@ const copySignature = "PGCOPY\n\xff\r\n\x00"
 
 // NewDigester returns a digester of rows in the format.
 func NewDigester(format string) *Digester {
-	d := &Digester{binary: format != FormatText}
+	d := &Digester{binary: format != FormatText && format != FormatForeign}
 	d.part.Reset()
 	return d
 }

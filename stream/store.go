@@ -32,6 +32,11 @@ type Store interface {
 	Delete(ctx context.Context, key string) error
 }
 
+// Stranger is the ability of a Store to tell of what lies at its place and is not listed, since its name is no key.
+type Stranger interface {
+	Strange(ctx context.Context) ([]string, error)
+}
+
 // ObjectInfo is what List tells of an object.
 type ObjectInfo struct {
 	Key  string

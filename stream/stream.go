@@ -194,6 +194,9 @@ const (
 	// objects cut in pieces of BlobPiece bytes. A durable archive keeps each
 	// large object as an object of its own.
 	FormatBlobs = "blobs"
+	// FormatForeign is a form that another tool chose, in which rows can't be told apart here: INSERT statements, or what the
+	// entry's CopyStmt loads. How many there are is what the target took. No archive of pgmove's own has it.
+	FormatForeign = "foreign"
 )
 
 // BlobPiece is the size, in bytes, of the pieces that large objects are read,

@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/pgmove/pgmove/dump"
 	"github.com/pgmove/pgmove/stream"
+	"github.com/pgmove/pgmove/stream/myarchive"
 	"github.com/pgmove/pgmove/stream/pgarchive"
 )
 
@@ -77,12 +79,12 @@ func runDump(ctx context.Context, c *cli.Context, rep *Report) error {
 // archive is an archive opened for reading.
 type archive struct {
 	*stream.Reader
-	// contents are those of the manifest; of an archive that pg_dump wrote, without digests.
+	// contents are those of the manifest; of an archive that another tool wrote, without digests.
 	contents *stream.Contents
-	foreign  bool
+	foreign  string // the tool that wrote it; "" for pgmove
 }
 
-// openArchive opens an archive that is complete: pgmove's own, or one of stock pg_dump.
+// openArchive opens an archive that is complete: pgmove's own, or one of stock pg_dump or mydumper.
 func openArchive(ctx context.Context, c *cli.Context, flag, text string, o stream.Observer) (*archive, error) {
 	loc, err := parseLocation(flag, text)
 	if err != nil {
@@ -96,29 +98,38 @@ func openArchive(ctx context.Context, c *cli.Context, flag, text string, o strea
 	if err != nil {
 		return nil, err
 	}
-	foreign, err := stream.IsForeign(ctx, store, "toc.dat")
-	if err != nil {
-		return nil, err
-	}
-	if !foreign {
-		r, err := stream.OpenSealed(ctx, store, loc.text, mac)
+	for _, f := range foreigners {
+		foreign, err := stream.IsForeign(ctx, store, f.index)
 		if err != nil {
 			return nil, err
 		}
-		return &archive{Reader: r, contents: &r.Manifest().Contents}, nil
+		if !foreign {
+			continue
+		}
+		if mac != nil {
+			return nil, (&stream.Failure{Kind: stream.Integrity, Object: loc.text, Msg: "an archive of " + f.tool + " bears no authentication code, and --mac-key asks for one"})
+		}
+		r, contents, warnings, err := f.open(ctx, store, loc.text)
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range warnings {
+			o.Warn("restore", w)
+		}
+		return &archive{Reader: r, contents: contents, foreign: f.tool}, nil
 	}
-	if mac != nil {
-		return nil, (&stream.Failure{Kind: stream.Integrity, Object: loc.text, Msg: "an archive of pg_dump bears no authentication code, and --mac-key asks for one"})
-	}
-	r, contents, warnings, err := pgarchive.Open(ctx, store, loc.text)
+	r, err := stream.OpenSealed(ctx, store, loc.text, mac)
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range warnings {
-		o.Warn("restore", w)
-	}
-	return &archive{Reader: r, contents: contents, foreign: true}, nil
+	return &archive{Reader: r, contents: &r.Manifest().Contents}, nil
 }
+
+// foreigners are other tools whose archives are taken, each known by a file that is always there.
+var foreigners = []struct {
+	tool, index string
+	open        func(context.Context, stream.Store, string) (*stream.Reader, *stream.Contents, []string, error)
+}{{"pg_dump", "toc.dat", pgarchive.Open}, {"mydumper", myarchive.Index, myarchive.Open}}
 
 func newInspectCommand() *cli.Command {
 	return &cli.Command{
@@ -151,8 +162,8 @@ func runInspect(c *cli.Context) error {
 		return err
 	}
 	facts := [][2]string{{"source", fmt.Sprintf("%s, %s, %s", h.Source.Database.Display(), serverName(h), h.Source.Encoding)}}
-	if a.foreign {
-		facts = append(facts, [2]string{"written by", "pg_dump " + h.Source.DumpTool + ", without digests"})
+	if a.foreign != "" {
+		facts = append(facts, [2]string{"written by", strings.TrimSpace(a.foreign+" "+h.Source.DumpTool) + ", without digests"})
 	} else {
 		facts = append(facts, manifestFacts(h, a.Manifest())...)
 	}
@@ -169,14 +180,14 @@ func runInspect(c *cli.Context) error {
 		if t.Table.Namespace != "" {
 			name = t.Table.Namespace.Display() + "." + name
 		}
-		if a.foreign {
+		if a.foreign != "" {
 			rows = append(rows, []string{name, sizeText(t.Table.Bytes)})
 			continue
 		}
 		rows = append(rows, []string{name, fmt.Sprint(t.Digest.Rows), sizeText(t.RawBytes), t.Format, t.Digest.String()})
 	}
 	head := []string{"table", "rows", "bytes", "format", "digest"}
-	if a.foreign {
+	if a.foreign != "" {
 		head = []string{"table", "bytes"}
 	}
 	printTable(out, head, rows)
@@ -234,8 +245,8 @@ func runVerify(ctx context.Context, c *cli.Context, rep *Report) error {
 		return err
 	}
 	what := "every one as it was written"
-	if a.foreign {
-		what = "all can be read; an archive of pg_dump has no digests to compare with"
+	if a.foreign != "" {
+		what = "all can be read; an archive of " + a.foreign + " has no digests to compare with"
 	}
 	fmt.Fprintf(c.App.Writer, "%d objects, %d rows, %s of rows: %s\n", v.Objects, v.Rows, sizeText(v.Bytes), what)
 	return nil

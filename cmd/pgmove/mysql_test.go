@@ -156,3 +156,64 @@ func TestMySQLTwoSides(t *testing.T) {
 		t.Errorf("%v\n%s", err, d)
 	}
 }
+
+// TestMySQLStockDumper: pgmove restores what stock mydumper wrote, and an archive of its own whose own part is gone.
+func TestMySQLStockDumper(t *testing.T) {
+	from, to := mariaServers(t)
+	src := testbed.MariaDatabase(t, "", from)
+	testbed.MariaSQL(t, from, src, muchBazaar+`
+		CREATE FUNCTION steps() RETURNS int DETERMINISTIC
+		BEGIN
+			DECLARE i int DEFAULT 7;
+			RETURN i;
+		END;
+		CREATE VIEW a_view AS SELECT steps() AS n, COUNT(*) AS c FROM sad;
+		CREATE TABLE quoted (id int PRIMARY KEY, v varchar(100), b varbinary(20));
+		INSERT INTO quoted VALUES (1, 'it''s; "this"\n(2)', X'00FF5C270A3B'), (2, '\\', X'5C'), (3, NULL, NULL), (4, '', '');
+		SET foreign_key_checks = 0;
+		INSERT INTO orders VALUES (99999, 4711, NULL, NULL)`)
+	restored := func(dir, ignore string, want ...string) {
+		t.Helper()
+		dst := testbed.MariaDatabase(t, "", to)
+		out := mustExit(t, 0, "restore", "--from", dir, "--target", to.URL(dst))
+		wantText(t, out, append(want, "counted", "its rows are counted, not compared", "foreign key bought of table orders: 1 rows violate it")...)
+		// Rows' past is not in mydumper's dumps.
+		mustBeEqualMaria(t, from, src, to, dst, ignore, testbed.TrailingBlanks)
+	}
+	own := t.TempDir() + "/own"
+	mustExit(t, 0, "dump", "--source", from.URL(src), "--to", own, "--split-size", "64kB")
+	if err := os.RemoveAll(own + "/pgmove"); err != nil {
+		t.Fatal(err)
+	}
+	restored(own, "^nothing$", "mydumper")
+	for _, more := range [][]string{nil, {"--rows=700", "--compress"}} {
+		dir := t.TempDir() + "/md"
+		cmd := exec.CommandContext(t.Context(), "mydumper", append([]string{"--host=127.0.0.1", fmt.Sprintf("--port=%d", from.Port()), "--user=" + from.User(), "--password=" + from.Password(),
+			"--database=" + src, "--outputdir=" + dir, "--triggers", "--events", "--routines", "--threads=2"}, more...)...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("mydumper: %v\n%s", err, out)
+		}
+		wantText(t, mustExit(t, 0, "inspect", dir), "mydumper", "orders", "without digests")
+		restored(dir, "^past$", "mydumper")
+		if more != nil {
+			continue
+		}
+		// What is not whole, or has a name of its own, is refused.
+		for name, code := range map[string]int{src + ".we ird.sql": 10, src + ".unknown.sql": 10, src + "-what.txt": 10} {
+			file := filepath.Join(dir, name)
+			if err := os.WriteFile(file, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			dst := testbed.MariaDatabase(t, "", to)
+			wantText(t, mustExit(t, code, "restore", "--from", dir, "--target", to.URL(dst)), name, "myloader")
+			untouchedMaria(t, to, dst)
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Remove(filepath.Join(dir, src+".quoted-schema.sql")); err != nil {
+			t.Fatal(err)
+		}
+		wantText(t, mustExit(t, 10, "restore", "--from", dir, "--target", to.URL(testbed.MariaDatabase(t, "", to))), "belongs to no table")
+	}
+}

@@ -16,7 +16,7 @@ func newRestoreCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "restore",
 		Usage: "restore an archive to an empty database, and validate it",
-		Flags: join([]cli.Flag{&cli.StringFlag{Name: "from", Usage: "`LOCATION` of the archive: pgmove's own, or a directory archive of stock pg_dump"}, targetFlag(),
+		Flags: join([]cli.Flag{&cli.StringFlag{Name: "from", Usage: "`LOCATION` of the archive: pgmove's own, or a directory that stock pg_dump or mydumper wrote"}, targetFlag(),
 			&cli.BoolFlag{Name: "wait", Usage: "wait for a dump that goes on elsewhere or is yet to begin, and restore while it writes"},
 			&cli.DurationFlag{Name: "wait-timeout", Value: time.Hour, Usage: "how long to wait for a dump to begin; 0 for ever"},
 			&cli.DurationFlag{Name: "wait-silence", Value: time.Minute, Usage: "how long a dump may give no sign of life; it gives one every ten seconds"},
@@ -58,14 +58,14 @@ func runRestore(ctx context.Context, c *cli.Context, rep *Report) error {
 			WithHint("give a --target of the engine that the archive is of")
 	}
 	rep.Run = h.Run
-	if a.foreign {
-		to.countOnly(c, rep)
+	if a.foreign != "" {
+		to.countOnly(a.foreign, rep)
 	}
 	if err := to.open(ctx, c, h.Source, rep.observe); err != nil {
 		return err
 	}
 	if to.occupied != nil {
-		if a.foreign || a.Manifest() == nil {
+		if a.foreign != "" || a.Manifest() == nil {
 			return to.occupied // there is nothing to compare with
 		}
 		return to.isThere(ctx, &a.Manifest().Contents, rep)
@@ -76,7 +76,7 @@ func runRestore(ctx context.Context, c *cli.Context, rep *Report) error {
 	if m := a.Manifest(); m != nil {
 		a.contents = &m.Contents
 	}
-	if a.foreign {
+	if a.foreign != "" {
 		a.contents.Count(a.Taken())
 	}
 	return to.finish(ctx, a.contents, rep)
@@ -109,11 +109,11 @@ func awaitArchive(ctx context.Context, c *cli.Context, o stream.Observer) (*arch
 }
 
 // countOnly lowers the validation to what an archive without digests allows, and says so.
-func (d *destination) countOnly(c *cli.Context, rep *Report) {
+func (d *destination) countOnly(tool string, rep *Report) {
 	rep.noSchema = true
 	d.noSchema = true
 	if d.level == validate.Digest {
 		d.level = validate.Count
-		stream.Observer(rep.observe).Warn("restore", "the archive was written by pg_dump and has no digests: its rows are counted, not compared, and neither is the schema")
+		stream.Observer(rep.observe).Warn("restore", "the archive was written by "+tool+" and has no digests: its rows are counted, not compared, and neither is the schema")
 	}
 }

@@ -69,8 +69,8 @@ func expected(ctx context.Context, c *cli.Context, to conn, rep *Report) (*strea
 		if err != nil {
 			return nil, err
 		}
-		if a.foreign {
-			return nil, (&stream.Failure{Kind: stream.Preflight, Object: c.String("archive"), Msg: "an archive of pg_dump has no digests to compare with"}).
+		if a.foreign != "" {
+			return nil, (&stream.Failure{Kind: stream.Preflight, Object: c.String("archive"), Msg: "an archive of " + a.foreign + " has no digests to compare with"}).
 				WithHint("compare with the source, by --source")
 		}
 		return a.contents, nil

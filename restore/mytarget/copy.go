@@ -21,12 +21,18 @@ var readers atomic.Int64
 // CopyFrom loads a chunk and writes its ledger row in one transaction. A table of an engine that
 // has none keeps what was loaded, whatever goes wrong later.
 func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, rows stream.Rows) error {
-	if c.Format != stream.FormatText {
+	if c.Format != stream.FormatText && c.Format != stream.FormatForeign {
 		return stream.Fail(stream.Integrity, "%s: rows in format %q are none of this engine", e.Name(), c.Format)
 	}
 	err := t.with(ctx, func(s *mysession.Session) error {
 		src := &source{r: rows}
-		taken, err := load(ctx, s, e, src)
+		var taken int64
+		var err error
+		if e.CopyStmt != "" {
+			taken, err = load(ctx, s, e, src)
+		} else {
+			taken, err = insert(ctx, s, e, src)
+		}
 		if ended := src.stop(); err != nil || ended != nil {
 			if ended != nil {
 				return ended // why the rows ended is the cause, not what the server says of that
@@ -40,7 +46,10 @@ func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, 
 		if err := t.take(ctx, s, c.Table, c.N, fmt.Sprintf("%d, %s", rec.Digest.Rows, mysession.Literal(rec.Digest.String()))); err != nil {
 			return err
 		}
-		return t.commit(ctx, s, c.Table, c.N)
+		if err := t.commit(ctx, s, c.Table, c.N); err != nil || e.CopyStmt != "" {
+			return err
+		}
+		return pinAgain(ctx, s)
 	})
 	if err == nil {
 		return nil

@@ -12,6 +12,9 @@ import (
 	"github.com/pgmove/pgmove/stream"
 )
 
+// descCheck is an entry that only has foreign keys looked at, which were made with their table (stream/myarchive).
+const descCheck = "FK CHECK"
+
 // OneByOne says that Exec takes one entry at a time: each definition commits by itself.
 func (t *Target) OneByOne() bool { return true }
 
@@ -49,7 +52,7 @@ func (t *Target) apply(ctx context.Context, s *mysession.Session, e *stream.Entr
 			return err
 		}
 	}
-	if e.Desc == "FK CONSTRAINT" {
+	if e.Desc == "FK CONSTRAINT" || e.Desc == descCheck {
 		if err := t.checkForeign(ctx, s, e); err != nil {
 			return err
 		}
@@ -64,6 +67,9 @@ func (t *Target) apply(ctx context.Context, s *mysession.Session, e *stream.Entr
 
 // define makes what the entry defines.
 func (t *Target) define(ctx context.Context, s *mysession.Session, e *stream.Entry) error {
+	if e.Desc == descCheck {
+		return nil // its keys came with the table
+	}
 	settings, statement := mysession.Statements(string(e.Defn))
 	statement = t.opts.Definer.apply(e, statement)
 	if settings != "" {
@@ -75,11 +81,17 @@ func (t *Target) define(ctx context.Context, s *mysession.Session, e *stream.Ent
 	if _, err := s.Rows(ctx, statement); err != nil {
 		return err
 	}
-	if settings != "" {
-		for _, q := range mysession.PinStatements(mysession.Load, s.Version) {
-			if err := s.Do(ctx, q); err != nil {
-				return err
-			}
+	if settings == "" {
+		return nil
+	}
+	return pinAgain(ctx, s)
+}
+
+// pinAgain undoes the settings that a session was given for one entry.
+func pinAgain(ctx context.Context, s *mysession.Session) error {
+	for _, q := range mysession.PinStatements(mysession.Load, s.Version) {
+		if err := s.Do(ctx, q); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -18,7 +18,11 @@ func (t *Target) isThere(ctx context.Context, s *mysession.Session, e *stream.En
 		if def == nil || err != nil {
 			return false, err
 		}
-		return t.same(e, def.Create, string(e.Defn))
+		wanted := string(e.Defn)
+		if w, err := mysession.ParseCreateTable(wanted, e.AccessMethod != "InnoDB"); err == nil {
+			wanted = w.Create // another tool's has all its keys
+		}
+		return t.same(e, def.Create, wanted)
 	case "SEQUENCE":
 		row, err := s.Row(ctx, "SHOW CREATE SEQUENCE "+mysession.Ident(string(e.Tag)))
 		if mysession.Code(err) == mysession.ErrNoSuchTable || mysession.Code(err) == errNoSequence {

@@ -215,6 +215,21 @@ func (o *object) Read(p []byte) (int, error) {
 
 func (o *object) Close() error { return o.f.Close() }
 
+// Strange returns the names of files in the folder itself that are no keys.
+func (s *Store) Strange(ctx context.Context) ([]string, error) {
+	list, err := fs.ReadDir(s.root.FS(), ".")
+	if err != nil || ctx.Err() != nil {
+		return nil, errors.Join(err, ctx.Err())
+	}
+	var names []string
+	for _, d := range list {
+		if !d.IsDir() && stream.CheckKey(d.Name()) != nil {
+			names = append(names, d.Name())
+		}
+	}
+	return names, nil
+}
+
 // List returns the objects whose keys begin with prefix, sorted by key. Files whose
 // names are no keys, symbolic links and whatever else is no regular file are not objects and
 // are not listed.

@@ -23,7 +23,20 @@ func (s *Store) List(ctx context.Context, prefix string) ([]stream.ObjectInfo, e
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	var found []stream.ObjectInfo
+	found, _, err := s.list(ctx, prefix)
+	// Not every server sorts, and directory buckets don't.
+	slices.SortFunc(found, func(a, b stream.ObjectInfo) int { return strings.Compare(a.Key, b.Key) })
+	return found, err
+}
+
+// Strange returns the names of objects right below the prefix that are no keys.
+func (s *Store) Strange(ctx context.Context) ([]string, error) {
+	_, strange, err := s.list(ctx, "")
+	return slices.DeleteFunc(strange, func(name string) bool { return strings.Contains(name, "/") }), err
+}
+
+// list returns the objects whose keys begin with prefix, and names there that are no keys.
+func (s *Store) list(ctx context.Context, prefix string) (found []stream.ObjectInfo, strange []string, err error) {
 	pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{
 		Bucket:              aws.String(s.opts.Bucket),
 		Prefix:              s.object(prefix),
@@ -34,25 +47,27 @@ func (s *Store) List(ctx context.Context, prefix string) ([]stream.ObjectInfo, e
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, s.fail(ctx, "listing", prefix, err)
+			return nil, nil, s.fail(ctx, "listing", prefix, err)
 		}
 		for _, o := range page.Contents {
 			name := aws.ToString(o.Key)
 			if page.EncodingType == types.EncodingTypeUrl {
 				if name, err = url.QueryUnescape(name); err != nil {
-					return nil, fmt.Errorf("listing %s: the server's answer: %w", s.location(prefix), err)
+					return nil, nil, fmt.Errorf("listing %s: the server's answer: %w", s.location(prefix), err)
 				}
 			}
 			key, ok := strings.CutPrefix(name, s.base())
-			if !ok || !strings.HasPrefix(key, prefix) || stream.CheckKey(key) != nil {
+			if !ok || !strings.HasPrefix(key, prefix) {
+				continue
+			}
+			if stream.CheckKey(key) != nil {
+				strange = append(strange, key)
 				continue
 			}
 			found = append(found, stream.ObjectInfo{Key: key, Size: aws.ToInt64(o.Size)})
 		}
 	}
-	// Not every server sorts, and directory buckets don't.
-	slices.SortFunc(found, func(a, b stream.ObjectInfo) int { return strings.Compare(a.Key, b.Key) })
-	return found, nil
+	return found, strange, nil
 }
 
 // Delete removes the object under key; that it isn't there is no error.
