@@ -29,7 +29,7 @@ func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, 
 		var taken int64
 		var err error
 		if e.CopyStmt != "" {
-			taken, err = load(ctx, s, e, src)
+			taken, err = load(ctx, s, e, c, src)
 		} else {
 			taken, err = insert(ctx, s, e, src)
 		}
@@ -43,6 +43,10 @@ func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, 
 		if err != nil {
 			return err
 		}
+		// The ledger's own table may still be empty, and is others' too: see load.
+		if err := s.Do(ctx, "SET unique_checks = 1"); err != nil {
+			return err
+		}
 		if err := t.take(ctx, s, c.Table, c.N, fmt.Sprintf("%d, %s", rec.Digest.Rows, mysession.Literal(rec.Digest.String()))); err != nil {
 			return err
 		}
@@ -54,7 +58,26 @@ func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, 
 	if err == nil {
 		return nil
 	}
+	if mysession.Locked(err) && t.transactional(e) {
+		return laterError{explainChunk(e, c, err)} // nothing of it is there, and what was in its way will end
+	}
 	return explainChunk(e, c, err)
+}
+
+// laterError marks a chunk that may load once others have.
+type laterError struct{ error }
+
+func (laterError) Later() bool     { return true }
+func (e laterError) Unwrap() error { return e.error }
+
+// transactional reports whether a chunk of the data entry that fails leaves no rows behind.
+func (t *Target) transactional(e *stream.Entry) bool {
+	for _, id := range e.Dependencies {
+		if d := t.byID[id]; d != nil && d.Desc == "TABLE" && d.Tag == e.Table.Name {
+			return d.AccessMethod == "InnoDB"
+		}
+	}
+	return false
 }
 
 func explainChunk(e *stream.Entry, c stream.Chunk, err error) error {
@@ -68,13 +91,20 @@ func explainChunk(e *stream.Entry, c stream.Chunk, err error) error {
 
 // load begins a transaction, loads the rows, and returns how many the server took. LOAD DATA LOCAL hides what goes wrong: it
 // turns errors into warnings and leaves out rows.
-func load(ctx context.Context, s *mysession.Session, e *stream.Entry, src io.Reader) (int64, error) {
+//
+// A chunk that is its table's only one may be loaded in bulk: MariaDB then locks the table whole, and keeps no record of
+// each row for a rollback.
+func load(ctx context.Context, s *mysession.Session, e *stream.Entry, c stream.Chunk, src io.Reader) (int64, error) {
 	name := fmt.Sprintf("pgmove%d", readers.Add(1))
 	sql := mysession.LoadFrom(string(e.CopyStmt), "Reader::"+name)
 	if sql == "" {
 		return 0, stream.Fail(stream.Integrity, "%s: its statement is none that loads rows", e.Name())
 	}
-	for _, q := range []string{"START TRANSACTION", "SET " + mysession.Zeros + " = 0"} {
+	checks := "1"
+	if c.Of == 1 {
+		checks = "0"
+	}
+	for _, q := range []string{"START TRANSACTION", "SET unique_checks = " + checks + ", " + mysession.Zeros + " = 0"} {
 		if err := s.Do(ctx, q); err != nil {
 			return 0, err
 		}
