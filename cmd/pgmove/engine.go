@@ -11,6 +11,7 @@ import (
 	"github.com/pgmove/pgmove/dump/pgsource"
 	"github.com/pgmove/pgmove/internal/mysession"
 	"github.com/pgmove/pgmove/internal/pgsession"
+	"github.com/pgmove/pgmove/internal/transit"
 	"github.com/pgmove/pgmove/restore"
 	"github.com/pgmove/pgmove/restore/mytarget"
 	"github.com/pgmove/pgmove/restore/pgtarget"
@@ -21,10 +22,11 @@ import (
 
 // conn is a connection string as its engine parsed it: *pgsession.Conn or *mysession.Conn.
 type conn interface {
-	// Name is host and database for messages, User and Database are their names.
+	// Name is host and database for messages, User and Database are their names; Security says how sessions are protected.
 	Name() string
 	User() string
 	Database() string
+	Security() transit.Security
 }
 
 // source is a database opened for reading.

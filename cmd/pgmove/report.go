@@ -11,7 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/pgmove/pgmove/internal/pgsession"
+	"github.com/pgmove/pgmove/internal/transit"
 	"github.com/pgmove/pgmove/stream"
 	"github.com/pgmove/pgmove/validate"
 )
@@ -76,7 +76,7 @@ type TableReport struct {
 type ConnectionReport struct {
 	Side string `json:"side"` // source or target
 	Name string `json:"name"`
-	pgsession.Security
+	transit.Security
 }
 
 // conn reads a side's connection string.
@@ -89,8 +89,8 @@ func (r *Report) conn(c *cli.Context, side string) (conn, error) {
 // connected notes how the sides were reached that were so far, and warns where that was not safe.
 func (r *Report) connected() {
 	for _, side := range []string{"source", "target"} {
-		conn, ok := r.conns[side].(*pgsession.Conn)
-		if !ok || conn == nil || !conn.Security().Tried {
+		conn := r.conns[side]
+		if conn == nil || !conn.Security().Tried {
 			continue
 		}
 		s := conn.Security()

@@ -36,6 +36,11 @@ func (s *Source) Split(ctx context.Context, e *stream.Entry) ([]stream.Chunk, er
 	if err != nil {
 		return nil, mysession.Explain(err, e.Name())
 	}
+	for _, b := range bounds {
+		for i := range b {
+			b[i] = r.key[i].literal(b[i])
+		}
+	}
 	return ranges(r, bounds, e.Table.Bytes), nil
 }
 
@@ -97,7 +102,11 @@ func (w *worker) walk(ctx context.Context, r *relation, n int64) ([][]string, er
 			return out, err
 		}
 		out = append(out, rows[0])
-		where = " WHERE " + after(r, rows[0])
+		bound := make([]string, len(rows[0]))
+		for i, v := range rows[0] {
+			bound[i] = r.key[i].literal(v)
+		}
+		where = " WHERE " + compare(r, bound, ">", ">")
 	}
 	return out, nil
 }
@@ -110,7 +119,7 @@ func keyExpressions(r *relation) string {
 	return strings.Join(e, ", ")
 }
 
-// ranges are the chunks between bounds.
+// ranges are the chunks between bounds, which are given as literals.
 func ranges(r *relation, bounds [][]string, bytes int64) []stream.Chunk {
 	var out []stream.Chunk
 	for i := 0; i <= len(bounds); i++ {
@@ -126,17 +135,13 @@ func ranges(r *relation, bounds [][]string, bytes int64) []stream.Chunk {
 	return out
 }
 
-// after is the condition of keys greater than bound.
-func after(r *relation, bound []string) string { return compare(r, bound, ">", ">") }
-
-// compare writes a comparison of the leading columns with bound, in the form that servers find a range in: of (a, b) with (1, 2),
+// compare writes a comparison of the leading columns with bound's literals, in the form that servers find a range in: of (a, b) with (1, 2),
 // a > 1 OR a = 1 AND b >= 2. Columns are never NULL. last compares the last column.
 func compare(r *relation, bound []string, op, last string) string {
 	var alternatives []string
 	equal := ""
-	for i, v := range bound {
-		c := r.key[i]
-		q, lit := mysession.Ident(c.name), c.literal(v)
+	for i, lit := range bound {
+		q := mysession.Ident(r.key[i].name)
 		o := op
 		if i == len(bound)-1 {
 			o = last

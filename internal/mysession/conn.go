@@ -11,8 +11,10 @@ import (
 	osuser "os/user"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/pgmove/pgmove/internal/transit"
 	"github.com/pgmove/pgmove/stream"
 )
 
@@ -37,6 +39,7 @@ type Conn struct {
 	mode                     tlsMode
 	tls                      *tls.Config // nil for disable
 	timeout                  time.Duration
+	seen                     atomic.Pointer[string] // the TLS version of the last connection; see Security
 }
 
 // tlsMode says how much of the server is believed.
@@ -229,6 +232,23 @@ func (c *Conn) TLS() bool { return c.mode != disable }
 
 // Verified reports whether the server must prove that it is who it says it is.
 func (c *Conn) Verified() bool { return c.mode >= verifyCA }
+
+// Security returns how connections are protected on their way.
+func (c *Conn) Security() transit.Security {
+	s := transit.Security{Mode: c.mode.String(), Local: c.socket != "" || transit.Local(c.host)}
+	if c.socket != "" {
+		s.Mode = "socket"
+	}
+	if p := c.seen.Load(); p != nil {
+		s.TLS, s.Tried = *p, true
+	}
+	return s
+}
+
+// String is the mode's name as libpq has it.
+func (m tlsMode) String() string {
+	return [...]string{"disable", "prefer", "require", "verify-ca", "verify-full"}[m]
+}
 
 // scrub takes the password out of an error's text.
 func (c *Conn) scrub(err error) error {

@@ -193,7 +193,11 @@ func TestTLS(t *testing.T) {
 			q.Set("sslrootcert", filepath.Join(dir, c.ca+".pem"))
 		}
 		u.RawQuery = q.Encode()
-		s, err := connect(t, u.String(), mysession.Options{})
+		conn, err := mysession.Parse(u.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := mysession.Connect(t.Context(), conn, mysession.Options{})
 		if c.kind != 0 {
 			if stream.KindOf(err) != c.kind {
 				t.Errorf("%+v: kind %d: %v", c, stream.KindOf(err), err)
@@ -207,6 +211,10 @@ func TestTLS(t *testing.T) {
 		row, err := s.Row(t.Context(), "SHOW STATUS LIKE 'Ssl_cipher'")
 		if err != nil || row[1] == "" {
 			t.Errorf("%+v: not encrypted: %q (%v)", c, row, err)
+		}
+		s.End()
+		if got := conn.Security(); got.Mode != c.mode || !strings.HasPrefix(got.TLS, "TLS 1.") || !got.Local || !got.Tried {
+			t.Errorf("%+v: %+v", c, got)
 		}
 	}
 }

@@ -9,6 +9,7 @@ package mysession
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -107,6 +108,18 @@ func connect(ctx context.Context, c *Conn, o Options) (*Session, error) {
 		below = nc
 		return nc, err
 	}
+	version := "" // stays so where the server offers no TLS and none is asked for
+	if cfg.TLS != nil {
+		cfg.TLS = cfg.TLS.Clone()
+		verify := cfg.TLS.VerifyConnection
+		cfg.TLS.VerifyConnection = func(s tls.ConnectionState) error {
+			version = tls.VersionName(s.Version)
+			if verify == nil {
+				return nil
+			}
+			return verify(s)
+		}
+	}
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
 		return nil, c.explain(err)
@@ -118,6 +131,7 @@ func connect(ctx context.Context, c *Conn, o Options) (*Session, error) {
 		}
 		return nil, c.explain(err)
 	}
+	c.seen.Store(&version)
 	s := &Session{conn: dc, net: below, opts: o, from: c}
 	if err := s.pin(ctx); err != nil {
 		s.End()

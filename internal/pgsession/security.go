@@ -4,48 +4,26 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"net"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgmove/pgmove/internal/transit"
 )
 
-// Security says how a connection is protected on its way: what was asked for, and what came of it.
-type Security struct {
-	// Mode is libpq's sslmode as it works out: require with a root certificate is verify-ca, and sslrootcert=system is
-	// verify-full. It is "socket" where all hosts are Unix sockets.
-	Mode string `json:"sslmode"`
-	// TLS is the version of the last connection, "" where that was not encrypted or there was none yet.
-	TLS string `json:"tls,omitempty"`
-	// Tried says that there was a connection.
-	Tried bool `json:"-"`
-	// Local says that no other machine is on the way.
-	Local bool `json:"local,omitempty"`
-}
+// Security says how a connection is protected on its way.
+type Security = transit.Security
 
 // Security returns how connections are protected.
 func (c *Conn) Security() Security {
-	s := Security{Mode: mode(c.config), Local: local(c.config.Host)}
+	s := Security{Mode: mode(c.config), Local: transit.Local(c.config.Host)}
 	for _, f := range c.config.Fallbacks {
-		s.Local = s.Local && local(f.Host)
+		s.Local = s.Local && transit.Local(f.Host)
 	}
 	if p := c.seen.Load(); p != nil {
 		s.TLS, s.Tried = *p, true
 	}
 	return s
-}
-
-// Weakness says what is amiss with the protection, "" where nothing is.
-func (s Security) Weakness() string {
-	switch {
-	case s.Local || s.Mode == "verify-full" || s.Mode == "socket":
-		return ""
-	case s.TLS == "":
-		return "the connection is not encrypted (sslmode=" + s.Mode + "): who is on the way reads all"
-	case s.Mode == "verify-ca":
-		return "the server's name is not checked (sslmode=verify-ca): any server with a certificate of that authority is taken"
-	}
-	return "the server's certificate is not checked (sslmode=" + s.Mode + "): who is on the way can pose as it; sslmode=verify-full checks it"
 }
 
 // mode works the sslmode out of what pgx made of it, over the first host: all others are alike.
@@ -70,15 +48,6 @@ func mode(c *pgconn.Config) string {
 		return "verify-ca"
 	}
 	return "require"
-}
-
-// local reports whether a host is this machine.
-func local(host string) bool {
-	if strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }
 
 // note remembers how a connection came out.
