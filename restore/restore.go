@@ -112,7 +112,7 @@ func Run(ctx context.Context, r *stream.Reader, t Target, o Options) error {
 	for _, p := range []struct {
 		pass stream.Pass
 		name string
-	}{{stream.ACLPass, "privileges"}, {stream.RefreshPass, "materialized views"}, {stream.DatabasePass, "database properties"}, {stream.LastPass, "event triggers"}} {
+	}{{stream.ACLPass, "privileges"}, {stream.RefreshPass, "materialized views"}, {stream.DatabasePass, "database properties"}, {stream.LastPass, "event triggers and events"}} {
 		list := rs.pick(0, p.pass)
 		if len(list) == 0 {
 			continue

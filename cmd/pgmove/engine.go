@@ -16,6 +16,7 @@ import (
 	"github.com/pgmove/pgmove/restore/mytarget"
 	"github.com/pgmove/pgmove/restore/pgtarget"
 	"github.com/pgmove/pgmove/stream"
+	"github.com/pgmove/pgmove/validate"
 )
 
 // This is the switch between engines: what a URL names decides which packages open it.
@@ -164,7 +165,7 @@ func openMyTarget(ctx context.Context, c *cli.Context, co *mysession.Conn, o str
 	if err != nil {
 		return nil, err
 	}
-	return mytarget.Open(ctx, co, mytarget.Options{Definer: d, Resume: c.Bool("resume"), Sessions: 2*c.Int("jobs") + 1, Patience: patience, Observe: o})
+	return mytarget.Open(ctx, co, mytarget.Options{Definer: d, ReadBack: c.String("validate") != string(validate.None) && !c.Bool("no-schema-check"), Resume: c.Bool("resume"), Sessions: 2*c.Int("jobs") + 1, Patience: patience, Observe: o})
 }
 
 var (

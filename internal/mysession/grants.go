@@ -57,6 +57,13 @@ func readGrants(lines []string, database string) Privileges {
 // ReadRoutines stands for the right to read the table in which routines are kept (MariaDB), or all tables.
 const ReadRoutines = "SELECT ON mysql.proc"
 
+// ReadsRoutines reports whether the account may read routines that others made. All privileges on a database include that
+// only from MariaDB 11.3 on.
+func (p Privileges) ReadsRoutines(v Version) bool {
+	return p[ReadRoutines] || p["SHOW CREATE ROUTINE"] || p["SHOW_ROUTINE"] || p.Everywhere("SELECT", "SHOW_ROUTINE") ||
+		v.MariaDB && v.Num >= 11030000 && p["ALL PRIVILEGES"]
+}
+
 // like matches a name with the pattern of a GRANT, in which _ and % stand for any character and characters.
 func like(pattern, name string) bool {
 	if pattern == "" {

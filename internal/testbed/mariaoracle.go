@@ -14,6 +14,9 @@ import (
 // TrailingBlanks, among what MariaDifference is to ignore, are blanks at the ends of the schema's lines: mydumper puts them there.
 const TrailingBlanks = " +$"
 
+// Definers, among what MariaDifference is to ignore, are the accounts as which programs run.
+const Definers = "DEFINER=[`\"][^`\"]*[`\"]@[`\"][^`\"]*[`\"]"
+
 // MariaDifference compares two databases by means that share nothing with pgmove's own: the text that
 // mariadb-dump prints of both schemas, and the rows of every table as the server itself
 // hashes them. It returns what differs, "" where nothing does. ignore are patterns of lines of
@@ -27,10 +30,16 @@ func MariaDifference(ctx context.Context, a *MariaDB, adb string, b *MariaDB, bd
 	if err != nil {
 		return "", err
 	}
-	if slices.Contains(ignore, TrailingBlanks) {
+	for _, p := range []string{TrailingBlanks, Definers} {
+		if !slices.Contains(ignore, p) {
+			continue
+		}
+		// Of the lines, not the lines.
+		ignore = slices.DeleteFunc(slices.Clone(ignore), func(s string) bool { return s == p })
+		within := regexp.MustCompile(p)
 		for _, lines := range [][]string{sa, sb} {
 			for i := range lines {
-				lines[i] = strings.TrimRight(lines[i], " ")
+				lines[i] = within.ReplaceAllString(lines[i], "")
 			}
 		}
 	}

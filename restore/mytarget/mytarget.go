@@ -22,6 +22,8 @@ const Engine = "mysql"
 type Options struct {
 	// Definer says whose views, triggers, routines and events become.
 	Definer Definer
+	// ReadBack says that the account will read back what it makes, routines that run as others too.
+	ReadBack bool
 	// Resume has Prepare go on with what an earlier process left, where there is such.
 	Resume bool
 	// Sessions is how many sessions are opened at the most; 2 where it is less.

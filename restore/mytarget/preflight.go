@@ -146,13 +146,16 @@ func (t *Target) checkPrivileges(ctx context.Context, entries []stream.Entry) er
 		}
 	}
 	ask([]string{"SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX"})
-	definers := map[string]bool{}
+	definers, routines := map[string]bool{}, map[string]bool{}
 	logged := map[string]bool{}
 	for i := range entries {
 		e := &entries[i]
 		ask(needs[string(e.Desc)])
 		if d := t.opts.Definer.of(e); d != "" {
 			definers[d] = true
+			if needs[string(e.Desc)] != nil && needs[string(e.Desc)][0] == "CREATE ROUTINE" {
+				routines[d] = true
+			}
 		}
 		if e.Desc == "TRIGGER" || e.Desc == "FUNCTION" {
 			logged[strings.ToLower(string(e.Desc))+" "+e.Name()] = true
@@ -166,7 +169,7 @@ func (t *Target) checkPrivileges(ctx context.Context, entries []stream.Entry) er
 	if err := t.checkLogged(ctx, p, logged); err != nil {
 		return err
 	}
-	return t.checkDefiners(ctx, p, definers)
+	return t.checkDefiners(ctx, p, definers, routines)
 }
 
 // checkLogged: a server with a binary log refuses triggers and functions of who is not all-powerful.
@@ -183,8 +186,9 @@ func (t *Target) checkLogged(ctx context.Context, p mysession.Privileges, made m
 		WithHint("SET GLOBAL log_bin_trust_function_creators = ON there, on RDS and Aurora in the parameter group; or run as an account with SUPER")
 }
 
-// checkDefiners refuses definers that the account may not name, and warns of those who are not there.
-func (t *Target) checkDefiners(ctx context.Context, p mysession.Privileges, definers map[string]bool) error {
+// checkDefiners refuses definers that the account may not name, those of routines which it then could not read back, and
+// warns of those who are not there.
+func (t *Target) checkDefiners(ctx context.Context, p mysession.Privileges, definers, routines map[string]bool) error {
 	row, err := t.control.Row(ctx, "SELECT CURRENT_USER()")
 	if err != nil {
 		return err
@@ -193,7 +197,9 @@ func (t *Target) checkDefiners(ctx context.Context, p mysession.Privileges, defi
 	if i := strings.LastIndexByte(row[0], '@'); i >= 0 {
 		user, host = row[0][:i], row[0][i+1:]
 	}
-	delete(definers, mysession.Ident(user)+"@"+mysession.Ident(host))
+	own := mysession.Ident(user) + "@" + mysession.Ident(host)
+	delete(definers, own)
+	delete(routines, own)
 	if len(definers) == 0 {
 		return nil
 	}
@@ -201,6 +207,11 @@ func (t *Target) checkDefiners(ctx context.Context, p mysession.Privileges, defi
 		return (&stream.Failure{Kind: stream.Denied, Object: t.conn.Name(),
 			Msg: fmt.Sprintf("the account %s may make nothing that runs as another one, and definers are %s", stream.Text(t.conn.User()).Display(), list(definers))}).
 			WithHint("make it the definer by --definer strip, name one it may by --definer USER@HOST, or grant it SET USER (MariaDB), SET_ANY_DEFINER or SET_USER_ID (MySQL)")
+	}
+	if t.opts.ReadBack && len(routines) > 0 && !p.ReadsRoutines(t.control.Version) {
+		return (&stream.Failure{Kind: stream.Denied, Object: t.conn.Name(),
+			Msg: fmt.Sprintf("the account %s could not read back, to compare them, routines whose definers are %s", stream.Text(t.conn.User()).Display(), list(routines))}).
+			WithHint("grant it SELECT on mysql.proc (MariaDB) or SHOW_ROUTINE (MySQL), make it the definer by --definer strip, or give --no-schema-check")
 	}
 	rows, err := t.control.Rows(ctx, "SELECT User, Host FROM mysql.user")
 	if mysession.Denied(err) {
