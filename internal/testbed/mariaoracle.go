@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// TrailingBlanks, among what MariaDifference is to ignore, are blanks at the ends of the schema's lines: mydumper puts them there.
+// TrailingBlanks are, among what MariaDifference is to ignore, blanks at the ends of the schema's lines: mydumper puts them there.
 const TrailingBlanks = " +$"
 
-// Definers, among what MariaDifference is to ignore, are the accounts as which programs run.
+// Definers are, among what MariaDifference is to ignore, the accounts as which programs run.
 const Definers = "DEFINER=[`\"][^`\"]*[`\"]@[`\"][^`\"]*[`\"]"
 
 // MariaDifference compares two databases by means that share nothing with pgmove's own: the text that
