@@ -41,7 +41,11 @@ func (s *Source) CopyTo(ctx context.Context, e *stream.Entry, c stream.Chunk, w 
 		return context.Cause(ctx) // what is cancelled counts as cancelled, also at its very end
 	}
 	if stream.KindOf(err) == stream.Failed && mysession.Lost(err) {
-		return s.snapshotLost(err) // of this session; the chunk is begun
+		if lost := s.check(); lost != nil {
+			return lost
+		}
+		// The chunk is begun, and may come again from another session, which holds the same snapshot.
+		return mysession.Explain(err, e.Name())
 	}
 	if mysession.Code(err) == mysession.ErrTableChanged {
 		return (&stream.Failure{Kind: stream.NotResumable, Object: e.Name(), Msg: "its definition was changed since the snapshot", Err: err}).

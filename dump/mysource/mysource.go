@@ -164,8 +164,8 @@ func (s *Source) Release(ctx context.Context) error {
 
 // snapshotLost: MySQL's snapshots can't be handed on. With its sessions it is gone.
 func (s *Source) snapshotLost(err error) error {
-	return (&stream.Failure{Kind: stream.NotResumable, Object: s.conn.Name(), Msg: "the sessions that hold the snapshot are gone", Err: err}).
-		WithHint("start again: rows read from now on would be of another moment")
+	return stream.Last((&stream.Failure{Kind: stream.Outage, Object: s.conn.Name(), Msg: "the sessions that hold the snapshot are gone", Err: err}).
+		WithHint("run again with --resume: what was finished is digested again, as rows read from now on are of another moment"))
 }
 
 // Close closes all sessions, whatever their state.

@@ -58,10 +58,28 @@ func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, 
 	if err == nil {
 		return nil
 	}
-	if mysession.Locked(err) && t.transactional(e) {
+	if !t.transactional(e) {
+		return final(explainChunk(e, c, err)) // some of its rows may be there
+	}
+	if mysession.Locked(err) {
 		return laterError{explainChunk(e, c, err)} // nothing of it is there, and what was in its way will end
 	}
-	return explainChunk(e, c, err)
+	err = explainChunk(e, c, err)
+	if errors.Is(err, stream.ErrAgain) {
+		return err
+	}
+	return final(err)
+}
+
+// final is an error after which nothing is tried again by this process.
+func final(err error) error {
+	if errors.Is(err, stream.ErrAgain) {
+		err = &stream.Failure{Kind: stream.KindOf(err), Msg: err.Error()}
+	}
+	if stream.KindOf(err) == stream.Outage {
+		return stream.Last(err)
+	}
+	return err
 }
 
 // laterError marks a chunk that may load once others have.

@@ -23,7 +23,7 @@ func (t *Target) Exec(ctx context.Context, entries []*stream.Entry) error {
 	for _, e := range entries {
 		err := t.with(ctx, func(s *mysession.Session) error { return t.apply(ctx, s, e) })
 		if err != nil {
-			return t.explain(e, err)
+			return final(t.explain(e, err))
 		}
 	}
 	return nil
