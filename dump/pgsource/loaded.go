@@ -78,13 +78,18 @@ func (s *Source) rest(sess *pgsession.Session) {
 	}
 	s.earlyMu.Lock()
 	defer s.earlyMu.Unlock()
+	if s.earlyOver {
+		sess.End()
+		return
+	}
 	s.early = append(s.early, sess)
 }
 
-// endLoaded closes the sessions that LoadedTo opened.
+// endLoaded closes the sessions that LoadedTo opened; one that is still reading ends when it is through.
 func (s *Source) endLoaded() {
 	s.earlyMu.Lock()
 	defer s.earlyMu.Unlock()
+	s.earlyOver = true
 	for _, sess := range s.early {
 		sess.End()
 	}

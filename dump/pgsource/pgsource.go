@@ -88,24 +88,25 @@ type Source struct {
 	workers     chan *worker
 	lost        error // why the coordinator is gone; under coMu
 
-	facts    stream.Source
-	exported string // the ID of the snapshot that workers and pg_dump import: the coordinator's own
-	versnum  int
-	tool     *tool
-	toc      *pgtoc.TOC
-	entries  []stream.Entry
-	rels     map[uint32]*relation
-	locked   map[uint32]bool
-	share    int64 // see splitSize; 0 before it was computed
-	blobs    int64 // large objects
-	seqs     []stream.SequenceValue
-	schema   []stream.SchemaItem
-	warnMu   sync.Mutex
-	warnings []stream.Text
-	earlyMu  sync.Mutex
-	early    []*pgsession.Session // of LoadedTo, none of them in use
-	hold     context.CancelFunc
-	held     sync.WaitGroup
+	facts     stream.Source
+	exported  string // the ID of the snapshot that workers and pg_dump import: the coordinator's own
+	versnum   int
+	tool      *tool
+	toc       *pgtoc.TOC
+	entries   []stream.Entry
+	rels      map[uint32]*relation
+	locked    map[uint32]bool
+	share     int64 // see splitSize; 0 before it was computed
+	blobs     int64 // large objects
+	seqs      []stream.SequenceValue
+	schema    []stream.SchemaItem
+	warnMu    sync.Mutex
+	warnings  []stream.Text
+	earlyMu   sync.Mutex
+	early     []*pgsession.Session // of LoadedTo, none of them in use
+	earlyOver bool
+	hold      context.CancelFunc
+	held      sync.WaitGroup
 }
 
 // Open connects to the source and checks, without locking anything, that it can
