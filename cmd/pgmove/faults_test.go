@@ -73,7 +73,7 @@ func (s *sideBySide) run(name string, f func(t *testing.T)) {
 }
 
 func (s *sideBySide) wait() {
-	_ = s.group.Wait()
+	_ = s.group.Wait() // nothing there returns an error
 	noGoroutines(s.t)
 }
 

@@ -23,9 +23,12 @@ INSERT INTO log SELECT 'twice' FROM generate_series(1, 200);
 
 // TestReaderKilled ends sessions that read rows: their chunks come again under the same snapshot.
 func TestReaderKilled(t *testing.T) {
+	side := newSideBySide(t)
+	defer side.wait()
 	for _, via := range []bool{false, true} {
-		t.Run(fmt.Sprint("via=", via), func(t *testing.T) {
+		side.run(fmt.Sprint("via=", via), func(t *testing.T) {
 			f := newFaultBed(t, much+"INSERT INTO log SELECT now(), repeat('long ', 40) || g FROM generate_series(1, 15000) g")
+			f.beside = true
 			if via {
 				f.via = t.TempDir() + "/archive"
 			}
@@ -56,14 +59,17 @@ func TestReaderKilled(t *testing.T) {
 
 // TestSnapshotLost ends the session that holds the snapshot: never a success, and the resumed run digests again.
 func TestSnapshotLost(t *testing.T) {
+	side := newSideBySide(t)
+	defer side.wait()
 	for _, how := range []string{"terminated", "stopped"} {
-		t.Run(how, func(t *testing.T) {
+		side.run(how, func(t *testing.T) {
 			p := testbed.Shared(t, 0)
 			a := p
 			if how == "stopped" {
 				a = testbed.OwnPostgres(t, testbed.PostgresOptions{})
 			}
 			f := faultBedOn(t, a, p, much+"INSERT INTO log SELECT now(), repeat('long ', 40) || g FROM generate_series(1, 15000) g")
+			f.beside = true
 			f.from.Toxic(t, "bandwidth", "downstream", map[string]any{"rate": 4000})
 			wait := f.start()
 			f.until(p, f.dst, takenChunks(3))
@@ -197,9 +203,12 @@ func TestNetwork(t *testing.T) {
 // TestCommitAnswerLost cuts the connection before or after the COMMIT of a chunk, or of entries, reaches the target: the ledger
 // is asked, and nothing is lost or done twice.
 func TestCommitAnswerLost(t *testing.T) {
+	side := newSideBySide(t)
+	defer side.wait()
 	for name, verdict := range map[string]testbed.Verdict{"before": testbed.CutBefore, "after": testbed.CutAfter} {
-		t.Run(name, func(t *testing.T) {
+		side.run(name, func(t *testing.T) {
 			f := newFaultBed(t, much)
+			f.beside = true
 			var commits, cuts atomic.Int64
 			f.to.Relay().Judge(func(b []byte) testbed.Verdict {
 				if bytes.Contains(b, []byte("INSERT INTO pgmove.taken (id, part, rows, digest)")) && commits.Add(1)%3 == 0 {

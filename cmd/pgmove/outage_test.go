@@ -17,14 +17,17 @@ import (
 // TestTargetRestarts restarts the target's server in the middle of the rows. In order nothing is lost, and the run ends well by
 // itself; at once the last commits may be lost, which is told and then resumed.
 func TestTargetRestarts(t *testing.T) {
+	side := newSideBySide(t)
+	defer side.wait()
 	for _, c := range []struct {
 		name  string
 		mode  testbed.StopMode
 		codes []int
 	}{{"fast", testbed.Fast, []int{0}}, {"immediate", testbed.Immediate, []int{0, 20}}, {"crash", testbed.Crash, []int{0, 20}}} {
-		t.Run(c.name, func(t *testing.T) {
+		side.run(c.name, func(t *testing.T) {
 			b := testbed.OwnPostgres(t, testbed.PostgresOptions{})
 			f := faultBedOn(t, testbed.Shared(t, 0), b, much)
+			f.beside = true
 			f.from.Toxic(t, "bandwidth", "downstream", map[string]any{"rate": 2000})
 			wait := f.start()
 			for n := 2; n <= 8 && !f.ended(); n += 6 {

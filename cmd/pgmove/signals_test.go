@@ -17,6 +17,8 @@ import (
 func TestSignals(t *testing.T) {
 	s3 := testbed.SharedS3(t)
 	useS3(t, s3)
+	side := newSideBySide(t)
+	defer side.wait()
 	for _, c := range []struct {
 		name   string
 		signal os.Signal
@@ -25,8 +27,9 @@ func TestSignals(t *testing.T) {
 		code   int
 	}{{"SIGTERM", syscall.SIGTERM, false, "", 143}, {"SIGINT", os.Interrupt, false, "folder", 130}, {"SIGTERM S3", syscall.SIGTERM, false, "s3", 143},
 		{"SIGTERM, SIGKILL", syscall.SIGTERM, true, "", 143}, {"twice", os.Interrupt, false, "", 130}} {
-		t.Run(c.name, func(t *testing.T) {
+		side.run(c.name, func(t *testing.T) {
 			f := newFaultBed(t, much)
+			f.beside = true
 			f.from.Toxic(t, "bandwidth", "downstream", map[string]any{"rate": 1500})
 			report := t.TempDir() + "/the report.json"
 			args := f.args("--report", report)

@@ -48,7 +48,7 @@ type soak struct {
 // into PGMOVE_SOAK_FIGURES, a page of the documentation, goes what came of it.
 func TestRandomKills(t *testing.T) {
 	seed := number(t, "PGMOVE_SEED", time.Now().UnixNano()%1e9)
-	rounds := number(t, "PGMOVE_SOAK", 8)
+	rounds := number(t, "PGMOVE_SOAK", 4)
 	s := &soak{a: testbed.Shared(t, 0), b: testbed.OwnPostgres(t, testbed.PostgresOptions{}), s3: testbed.SharedS3(t)}
 	useS3(t, s.s3)
 	begun := time.Now()
