@@ -34,7 +34,11 @@ func number(t *testing.T, name string, otherwise int64) int64 {
 var ways = []string{"`run`, direct", "`run --via` a folder", "`restore` from a folder", "`run --via` S3", "`dump` to that folder"}
 
 // tally counts what happened to the commands of one way.
-type tally struct{ moves, kills, restarts, cuts, outages, rows int64 }
+type tally struct {
+	moves, kills, restarts, cuts, outages, rows int64
+	amid                                        int64         // kills after which a part of the rows was there
+	takes                                       time.Duration // how long a command took last that nothing disturbed
+}
 
 // soak is a series of random moves.
 type soak struct {
@@ -74,15 +78,16 @@ func (s *soak) figures(seed, rounds int64, took time.Duration) (text string, kil
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d moves in %v, seeds %d to %d, PostgreSQL %d, %d processors (%s), %s:\n\n", rounds, took.Round(time.Second), seed, seed+rounds-1, s.a.Major(),
 		runtime.NumCPU(), runtime.GOARCH, time.Now().UTC().Format("2 January 2006"))
-	b.WriteString("| command | moves | kills survived | target restarted | connections cut | ended with 20, resumed | rows moved | rows lost | rows doubled |\n")
-	b.WriteString("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
+	b.WriteString("| command | moves | kills survived | of them with some rows there | target restarted | connections cut | ended with 20, resumed | rows moved | rows lost | rows doubled |\n")
+	b.WriteString("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
 	var all tally
 	line := func(way string, t tally) {
-		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %d | 0 | 0 |\n", way, t.moves, t.kills, t.restarts, t.cuts, t.outages, t.rows)
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %d | %d | 0 | 0 |\n", way, t.moves, t.kills, t.amid, t.restarts, t.cuts, t.outages, t.rows)
 	}
 	for i, t := range s.tallies {
 		line(ways[i], t)
-		all = tally{all.moves + t.moves, all.kills + t.kills, all.restarts + t.restarts, all.cuts + t.cuts, all.outages + t.outages, all.rows + t.rows}
+		all = tally{moves: all.moves + t.moves, kills: all.kills + t.kills, amid: all.amid + t.amid, restarts: all.restarts + t.restarts,
+			cuts: all.cuts + t.cuts, outages: all.outages + t.outages, rows: all.rows + t.rows}
 	}
 	line("all", all)
 	return b.String(), all.kills
@@ -120,22 +125,26 @@ func (s *soak) move(t *testing.T, rng *rand.Rand, way int) {
 	case 1:
 		dump = append(dump, "--via", dir)
 	case 2:
-		s.attempt(t, rng, &s.tallies[4], from, to, nil, append(append([]string{"dump", "--source", source, "--to", dir}, dump...), common...)...)
+		s.attempt(t, rng, &s.tallies[4], from, to, func() bool {
+			dats, err := filepath.Glob(dir + "/*.dat")
+			return err == nil && len(dats) > 0
+		}, append(append([]string{"dump", "--source", source, "--to", dir}, dump...), common...)...)
 		args, dump = []string{"restore", "--from", dir, "--target", target}, nil
 	case 3:
 		bucket = testbed.Bucket(t, s.s3)
 		dir = filepath.Join(s.s3.BucketDir(bucket), "x")
 		dump = append(dump, "--s3-path-style", "--via", "s3://"+bucket+"/x")
 	}
-	s.attempt(t, rng, n, from, to, func() {
+	s.attempt(t, rng, n, from, to, func() (amid bool) {
+		amid = len(ledger(t, s.b, dst)) > 0
 		if way == 2 || rng.IntN(2) == 0 {
-			return
+			return amid
 		}
 		s.settled(t, dst, way)
-		if ended(t, s.b, dst, dir, way) {
-			return
+		if !ended(t, s.b, dst, dir, way) {
+			testbed.SQL(t, s.a, src, randomChange(rng))
 		}
-		testbed.SQL(t, s.a, src, randomChange(rng))
+		return amid
 	}, append(append(args, dump...), common...)...)
 	testbed.MustBeEqual(t, s.a, src, s.b, dst)
 	if ledger(t, s.b, dst) != nil {
@@ -207,14 +216,15 @@ func halfClosed(endpoint string) (bool, error) {
 	return false, nil
 }
 
-// attempt runs a command, disturbs it a few times and then lets it end.
-func (s *soak) attempt(t *testing.T, rng *rand.Rand, n *tally, from, to *testbed.Relay, between func(), args ...string) {
+// attempt runs a command, disturbs it a few times and then lets it end. Each time it is killed within the time that it would need;
+// between then tells whether some rows are there.
+func (s *soak) attempt(t *testing.T, rng *rand.Rand, n *tally, from, to *testbed.Relay, between func() bool, args ...string) {
 	t.Helper()
 	for try := 0; ; try++ {
 		limit, done := time.Duration(0), make(chan struct{})
 		disturb := func() {}
 		if try < 6 {
-			limit = time.Duration(100+rng.IntN(700)) * time.Millisecond
+			limit = 100*time.Millisecond + time.Duration(rng.Float64()*float64(max(n.takes, 700*time.Millisecond)))
 			at := time.Duration(rng.Int64N(int64(limit)))
 			switch rng.IntN(8) {
 			case 0:
@@ -233,10 +243,14 @@ func (s *soak) attempt(t *testing.T, rng *rand.Rand, n *tally, from, to *testbed
 			disturb = func() { time.Sleep(at); then() }
 		}
 		go func() { defer close(done); disturb() }()
+		begun := time.Now()
 		r := execute(t, faults("nowhere:1"), limit, args...) // small tables are built as large ones are, and a silent archive counts as dead
 		<-done
 		switch {
 		case r.code == 0:
+			if limit == 0 {
+				n.takes = time.Since(begun)
+			}
 			return
 		case r.code == 20 && try < 6:
 			n.outages++
@@ -245,8 +259,8 @@ func (s *soak) attempt(t *testing.T, rng *rand.Rand, n *tally, from, to *testbed
 		default:
 			n.kills++
 		}
-		if between != nil {
-			between()
+		if between() && r.code == -1 {
+			n.amid++
 		}
 	}
 }
