@@ -44,6 +44,7 @@ type Report struct {
 	noOwner  bool
 	noACL    bool
 
+	also     stream.Observer // set before there are events
 	mu       sync.Mutex
 	loadTime map[stream.DumpID]time.Duration
 	loaded   map[stream.DumpID]int64
@@ -120,6 +121,7 @@ func newReport(c *cli.Context) *Report {
 
 // observe takes the events of all sides.
 func (r *Report) observe(e stream.Event) {
+	r.also.Send(e)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch e.Kind {
