@@ -150,6 +150,28 @@ func TestWatchedRun(t *testing.T) {
 	}
 }
 
+// countedOnce checks what a run of which chunks came again told: that they did, and no row twice.
+func countedOnce(t *testing.T, out string) {
+	t.Helper()
+	var log []string
+	total := ""
+	for _, l := range strings.Split(out, "\n") {
+		if strings.HasPrefix(l, "{") {
+			log = append(log, l)
+		} else if strings.HasPrefix(l, "total (") {
+			total = strings.Fields(l)[2]
+		}
+	}
+	lines := jsonLines(t, strings.Join(log, "\n"))
+	if len(named(lines, "retry")) == 0 {
+		t.Errorf("no retry was told:\n%s", out)
+	}
+	ends := named(lines, "end")
+	if len(ends) != 1 || fmt.Sprintf("%.0f", ends[0]["rows"]) != total {
+		t.Errorf("%s rows in the table of results, at the end were told: %v", total, ends)
+	}
+}
+
 // TestQuiet: nothing is told where all is well, and warnings and errors where it isn't.
 func TestQuiet(t *testing.T) {
 	t.Parallel()
