@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -28,8 +27,9 @@ func copyAll(ctx context.Context, snap Snapshot, w *stream.Writer, entries []str
 		c.entries[entries[i].ID] = &entries[i]
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	for range max(o.Jobs, 1) {
+	for n := range max(o.Jobs, 1) {
 		g.Go(func() error {
+			ctx := stream.WithWorker(ctx, n+1)
 			for {
 				chunk, ok, err := c.queue.take(ctx)
 				if err != nil || !ok {
@@ -47,12 +47,10 @@ func copyAll(ctx context.Context, snap Snapshot, w *stream.Writer, entries []str
 // one writes a chunk, or gives it back to the queue.
 func (c *copying) one(ctx context.Context, chunk stream.Chunk) error {
 	e := c.entries[chunk.Table]
-	start := time.Now()
-	seen := &counter{observe: c.Observe, entry: e.ID}
+	job := begin(ctx, e, chunk, c.Options)
 	failed := 0
 	rec, err := c.w.WriteChunk(ctx, chunk, func(dst io.Writer) error {
-		seen.w = dst
-		err := c.snap.CopyTo(ctx, e, chunk, seen)
+		err := c.snap.CopyTo(ctx, e, chunk, job.Writer(dst))
 		if passing(ctx, err) {
 			if failed = c.queue.failed(chunk); c.Retry.May(failed, err) {
 				return stream.ComesAgain(err) // its reader must know
@@ -60,15 +58,15 @@ func (c *copying) one(ctx context.Context, chunk stream.Chunk) error {
 		}
 		return err
 	})
-	seen.flush()
+	if err == nil {
+		job.Done(rec.Digest.Rows, rec.RawBytes)
+	}
+	job.End()
 	switch {
 	case err == nil:
 		c.queue.done()
-		c.Observe.Send(stream.Event{Kind: stream.EventChunk, Side: "dump", Object: e.Name(), Entry: e.ID,
-			Rows: rec.Digest.Rows, Bytes: rec.RawBytes, Took: time.Since(start)})
 		return nil
 	case errors.Is(err, stream.ErrAbandoned):
-		seen.takeBack()
 		c.queue.giveBack(chunk, stream.Passing(err))
 		return nil
 	case passing(ctx, err):
@@ -78,8 +76,7 @@ func (c *copying) one(ctx context.Context, chunk stream.Chunk) error {
 		if !c.Retry.May(failed, err) {
 			break
 		}
-		seen.takeBack()
-		c.Observe.Warn("dump", fmt.Sprintf("chunk %d of %d of %s comes again: %s", chunk.N+1, chunk.Of, e.Name(), err))
+		c.Observe.Retry("dump", e.Name(), fmt.Sprintf("chunk %d of %d of %s comes again: %s", chunk.N+1, chunk.Of, e.Name(), err))
 		if !c.Retry.Again(ctx, failed, err) {
 			return context.Cause(ctx)
 		}

@@ -99,11 +99,7 @@ func run(ctx context.Context, snap Snapshot, w *stream.Writer, o Options) (*stre
 	} else if plan, err = split(ctx, snap, w, entries); err != nil {
 		return nil, err
 	}
-	var bytes int64
-	for _, c := range plan {
-		bytes += c.Bytes
-	}
-	o.Observe.Send(stream.Event{Kind: stream.EventPlan, Side: "dump", Count: len(plan), Bytes: bytes})
+	foretell(entries, plan, kept.records, o)
 	if kept.same && !w.Live() {
 		h, err = w.GoOn()
 	} else {
@@ -194,37 +190,6 @@ func split(ctx context.Context, snap Snapshot, w *stream.Writer, entries []strea
 	}
 	slices.SortStableFunc(plan, func(a, b stream.Chunk) int { return cmp.Compare(b.Bytes, a.Bytes) })
 	return plan, nil
-}
-
-// counter reports bytes as they pass, in steps, so that observers aren't asked per row.
-type counter struct {
-	w       io.Writer
-	observe stream.Observer
-	entry   stream.DumpID
-	n, sent int64
-}
-
-const reportEvery = 1 << 20
-
-func (c *counter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	if c.n-c.sent >= reportEvery {
-		c.flush()
-	}
-	return n, err
-}
-
-func (c *counter) flush() {
-	if c.n > c.sent {
-		c.observe.Send(stream.Event{Kind: stream.EventRows, Side: "dump", Entry: c.entry, Bytes: c.n - c.sent})
-		c.sent = c.n
-	}
-}
-
-// takeBack undoes what was reported: the chunk comes again.
-func (c *counter) takeBack() {
-	c.observe.Send(stream.Event{Kind: stream.EventRows, Side: "dump", Entry: c.entry, Bytes: -c.sent})
 }
 
 // Measure digests the snapshot without writing an archive.

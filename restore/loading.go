@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -33,16 +32,17 @@ func (r *run) load(ctx context.Context) error {
 	for _, n := range r.chunks {
 		l.fresh += n
 	}
-	for range max(r.Jobs, 1) {
+	for n := range max(r.Jobs, 1) {
 		g.Go(func() error {
+			ctx := stream.WithWorker(ctx, n+1)
 			if err := l.work(ctx); err != nil {
 				return err
 			}
 			return r.build(ctx, s, checks) // with nothing left to load; indexes are the builders'
 		})
 	}
-	for range max(r.Jobs, 1) {
-		g.Go(func() error { return r.build(ctx, s, applies) })
+	for n := range max(r.Jobs, 1) {
+		g.Go(func() error { return r.build(r.builder(ctx, n), s, applies) })
 	}
 	return g.Wait()
 }
@@ -141,9 +141,11 @@ func (l *loading) one(ctx context.Context, c stream.Chunk, loaded int) error {
 	if e == nil {
 		return stream.Fail(stream.Integrity, "the plan has a chunk of entry %d, which is not among the entries", c.Table)
 	}
-	start := time.Now()
+	job := r.beginChunk(ctx, e, c)
+	defer job.End()
 	rows, err := r.reader.OpenChunk(ctx, c)
 	if err != nil {
+		job.End() // the wait for another try is no work
 		if l.outlast(ctx, e, c, err) {
 			r.reader.GiveBack(c)
 			return nil
@@ -151,8 +153,9 @@ func (l *loading) one(ctx context.Context, c stream.Chunk, loaded int) error {
 		return err
 	}
 	var rec *stream.Record
-	err = r.target.CopyFrom(ctx, e, c, verified{rows, &rec})
+	err = r.target.CopyFrom(ctx, e, c, verified{rows, &rec, job})
 	if err != nil {
+		job.End()
 		// Its writer offers it again, or this side has waited for it.
 		if errors.Is(err, stream.ErrAgain) && ctx.Err() == nil || l.outlast(ctx, e, c, err) {
 			rows.GiveBack(err, true)
@@ -174,8 +177,7 @@ func (l *loading) one(ctx context.Context, c stream.Chunk, loaded int) error {
 	if err := rows.Close(); err != nil {
 		return err
 	}
-	r.Observe.Send(stream.Event{Kind: stream.EventChunk, Side: "restore", Object: e.Name(), Entry: e.ID,
-		Rows: rec.Digest.Rows, Bytes: rec.RawBytes, Took: time.Since(start)})
+	job.Done(rec.Digest.Rows, rec.RawBytes)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.loaded++
@@ -203,7 +205,7 @@ func (l *loading) outlast(ctx context.Context, e *stream.Entry, c stream.Chunk, 
 	if !l.run.Retry.May(failed, err) {
 		return false
 	}
-	l.run.Observe.Warn("restore", fmt.Sprintf("chunk %d of %d of %s is loaded again: %s", c.N+1, c.Of, e.Name(), err))
+	l.run.Observe.Retry("restore", e.Name(), fmt.Sprintf("chunk %d of %d of %s is loaded again: %s", c.N+1, c.Of, e.Name(), err))
 	return l.run.Retry.Again(ctx, failed, err)
 }
 
@@ -229,10 +231,17 @@ func (l *loading) tryDone(c stream.Chunk) {
 	l.signal()
 }
 
-// verified keeps the record that Verify returns.
+// verified keeps the record that Verify returns, and counts what is read.
 type verified struct {
 	*stream.ChunkReader
 	rec **stream.Record
+	job *stream.Job
+}
+
+func (v verified) Read(p []byte) (int, error) {
+	n, err := v.ChunkReader.Read(p)
+	v.job.Pass(n)
+	return n, err
 }
 
 func (v verified) Verify(taken int64) (*stream.Record, error) {

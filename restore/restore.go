@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -96,11 +95,7 @@ func Run(ctx context.Context, r *stream.Reader, t Target, o Options) error {
 	if err := rs.resume(plan); err != nil {
 		return err
 	}
-	var bytes int64
-	for _, c := range plan {
-		bytes += c.Bytes
-	}
-	o.Observe.Send(stream.Event{Kind: stream.EventPlan, Side: "restore", Count: len(plan), Bytes: bytes})
+	rs.foretell(plan)
 	rs.phase("pre-data")
 	if err := rs.inOrder(ctx, rs.pick(stream.PreData, stream.MainPass)); err != nil {
 		return err
@@ -144,6 +139,7 @@ type run struct {
 	formats map[stream.DumpID]string
 	family  *family
 	taken   stream.Taken
+	weights map[stream.DumpID]int64 // of post-data entries: the bytes of the tables they work on
 
 	mu     sync.Mutex
 	failed []error
@@ -199,16 +195,15 @@ func (r *run) exec(ctx context.Context, batch []*stream.Entry) error {
 	if o, ok := r.target.(OneByOne); ok && o.OneByOne() && len(batch) > 1 {
 		return r.eachOne(ctx, batch)
 	}
-	start := time.Now()
+	job := r.begin(ctx, stream.WorkEntry, batch)
 	err := r.outlasting(ctx, batch[0], func() error { return r.target.Exec(ctx, batch) })
 	if err == nil {
 		for _, e := range batch {
-			if e.Early {
-				continue
-			}
-			r.Observe.Send(stream.Event{Kind: stream.EventEntry, Side: "restore", Object: e.Desc.Display() + " " + e.Name(),
-				Entry: e.ID, Count: 1, Took: time.Since(start) / time.Duration(len(batch))})
+			job.Applied(e, objectOf(e), r.weights[e.ID], len(batch))
 		}
+	}
+	job.End()
+	if err == nil {
 		return nil
 	}
 	if ctx.Err() != nil || stream.KindOf(err) == stream.Outage {
@@ -236,7 +231,7 @@ func (r *run) outlasting(ctx context.Context, e *stream.Entry, f func() error) e
 		if err == nil || ctx.Err() != nil || !r.Retry.May(failed, err) {
 			return err
 		}
-		r.Observe.Warn("restore", fmt.Sprintf("%s %s is tried again: %s", e.Desc.Display(), e.Name(), err))
+		r.Observe.Retry("restore", objectOf(e), fmt.Sprintf("%s %s is tried again: %s", e.Desc.Display(), e.Name(), err))
 		if !r.Retry.Again(ctx, failed, err) {
 			return err
 		}
@@ -281,8 +276,8 @@ func (r *run) graph(ctx context.Context, list []*stream.Entry) error {
 	}
 	s := newScheduler(nil, tasks)
 	g, ctx := errgroup.WithContext(ctx)
-	for range max(r.Jobs, 1) {
-		g.Go(func() error { return r.build(ctx, s, applies) })
+	for n := range max(r.Jobs, 1) {
+		g.Go(func() error { return r.build(r.builder(ctx, n), s, applies) })
 	}
 	return g.Wait()
 }
@@ -304,7 +299,9 @@ func (r *run) build(ctx context.Context, s *scheduler, from kind) error {
 // analyze gathers statistics. They are no data: without them the target is whole, so
 // a table that can't be analyzed is a warning.
 func (r *run) analyze(ctx context.Context, list []*stream.Entry) error {
+	job := r.begin(ctx, stream.WorkAnalyze, list)
 	err := r.outlasting(ctx, list[0], func() error { return r.target.Analyze(ctx, list) })
+	job.End()
 	if err == nil || ctx.Err() != nil || stream.KindOf(err) == stream.Outage {
 		return err
 	}

@@ -23,7 +23,8 @@ func (r *run) resume(plan []stream.Chunk) error {
 	for i := range done {
 		c := &done[i]
 		if e := r.byID[c.Table]; e != nil {
-			r.Observe.Send(stream.Event{Kind: stream.EventChunk, Side: "restore", Object: e.Name(), Entry: e.ID, Rows: c.Digest.Rows, Text: stream.TakenBefore})
+			r.Observe.Send(stream.Event{Kind: stream.EventChunk, Side: "restore", What: stream.WorkChunk, Object: e.Name(), Entry: e.ID,
+				Part: c.N, Parts: c.Of, Planned: c.Chunk.Bytes, Rows: c.Digest.Rows, Text: stream.TakenBefore})
 		}
 	}
 	return nil

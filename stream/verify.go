@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -179,18 +178,24 @@ func (v *verification) chunks(ctx context.Context) error {
 	for _, c := range plan {
 		bytes += c.Bytes
 	}
-	v.o.Observe.Send(Event{Kind: EventPlan, Side: "verify", Count: len(plan), Bytes: bytes})
+	v.o.Observe.Send(Event{Kind: EventPlan, Side: "verify", What: WorkChunk, Count: len(plan), Bytes: bytes})
+	workers := NewWorkers(v.o.Jobs)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(v.o.Jobs, 1))
 	for _, c := range plan {
-		g.Go(func() error { return v.note(v.chunk(ctx, c)) })
+		g.Go(func() error {
+			ctx, free := workers.Take(ctx)
+			defer free()
+			return v.note(v.chunk(ctx, c))
+		})
 	}
 	return g.Wait()
 }
 
 func (v *verification) chunk(ctx context.Context, c Chunk) error {
-	start := time.Now()
-	rec, err := v.rows(ctx, c)
+	job := v.o.Observe.Begin(ctx, Event{Side: "verify", What: WorkChunk, Object: c.Key, Entry: c.Table, Part: c.N, Parts: c.Of, Planned: c.Bytes})
+	defer job.End()
+	rec, err := v.rows(ctx, c, job)
 	if err != nil {
 		// Where the object itself is damaged, that says more than what its unpacking came to.
 		if damage := v.wholeObjects(ctx, c); damage != nil {
@@ -203,17 +208,17 @@ func (v *verification) chunk(ctx context.Context, c Chunk) error {
 	v.out.Bytes += rec.RawBytes
 	v.out.Objects += int64(max(len(rec.Objects), 1))
 	v.mu.Unlock()
-	v.o.Observe.Send(Event{Kind: EventChunk, Side: "verify", Entry: c.Table, Object: c.Key, Rows: rec.Digest.Rows, Bytes: rec.RawBytes, Took: time.Since(start)})
+	job.Done(rec.Digest.Rows, rec.RawBytes)
 	return nil
 }
 
-func (v *verification) rows(ctx context.Context, c Chunk) (*Record, error) {
+func (v *verification) rows(ctx context.Context, c Chunk, job *Job) (*Record, error) {
 	cr, err := v.r.OpenChunk(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	defer cr.GiveBack(nil, false)
-	if _, err := io.Copy(io.Discard, cr); err != nil {
+	if _, err := io.Copy(job.Writer(io.Discard), cr); err != nil {
 		return nil, err
 	}
 	return cr.Verify(-1)

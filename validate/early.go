@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"sync"
-	"time"
 
 	"github.com/pgmove/pgmove/stream"
 )
@@ -45,8 +44,10 @@ func (y *Early) Parts(e *stream.Entry) int { return y.target.Parts(e.Table) }
 
 // Check reads a part of a table whose rows are all there. Only the end of ctx is an error.
 func (y *Early) Check(ctx context.Context, e *stream.Entry, format string, part, of int) error {
-	start := time.Now()
-	d, bytes, err := digest(format, func(w io.Writer) error { return y.target.LoadedTo(ctx, e, format, part, of, w) })
+	job := y.observe.Begin(ctx, stream.Event{Side: "validate", What: stream.WorkChunk, Object: e.Name(), Entry: e.ID,
+		Part: part, Parts: of, Planned: e.Table.Bytes / int64(of)})
+	defer job.End()
+	d, bytes, err := digest(format, func(w io.Writer) error { return y.target.LoadedTo(ctx, e, format, part, of, job.Writer(w)) })
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -62,7 +63,7 @@ func (y *Early) Check(ctx context.Context, e *stream.Entry, format string, part,
 	}
 	t.parts++
 	t.digest.Add(d)
-	y.observe.Send(stream.Event{Kind: stream.EventChunk, Side: "validate", Object: e.Name(), Entry: e.ID, Rows: d.Rows, Bytes: bytes, Took: time.Since(start)})
+	job.Done(d.Rows, bytes)
 	return nil
 }
 

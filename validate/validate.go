@@ -12,7 +12,6 @@ import (
 	"io"
 	"slices"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -208,20 +207,30 @@ func compareTables(ctx context.Context, want *stream.Contents, t Target, entries
 		}
 	}
 	slices.SortStableFunc(jobs, func(a, b job) int { return int(min(max(b.c.Bytes-a.c.Bytes, -1), 1)) })
+	plan := stream.Event{Kind: stream.EventPlan, Side: "validate", What: stream.WorkChunk, Count: len(jobs)}
+	for _, j := range jobs {
+		plan.Bytes += j.c.Bytes
+	}
+	o.Observe.Send(plan)
 	var mu sync.Mutex
+	workers := stream.NewWorkers(o.Jobs)
 	eg, ctx := errgroup.WithContext(ctx)
 	eg.SetLimit(max(o.Jobs, 1))
 	for _, j := range jobs {
 		eg.Go(func() error {
-			start := time.Now()
-			d, bytes, err := measure(ctx, t, j.e, j.c, byRows)
+			ctx, free := workers.Take(ctx)
+			defer free()
+			job := o.Observe.Begin(ctx, stream.Event{Side: "validate", What: stream.WorkChunk, Object: j.g.name, Entry: j.id,
+				Part: j.c.N, Parts: j.c.Of, Planned: j.c.Bytes})
+			defer job.End()
+			d, bytes, err := measure(ctx, t, j.e, j.c, byRows, job)
 			if err != nil {
 				return fmt.Errorf("%s on the target: %w", j.e.Name(), err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			j.g.got.Add(d)
-			o.Observe.Send(stream.Event{Kind: stream.EventChunk, Side: "validate", Object: j.g.name, Entry: j.id, Rows: d.Rows, Bytes: bytes, Took: time.Since(start)})
+			job.Done(d.Rows, bytes)
 			return nil
 		})
 	}
@@ -264,12 +273,12 @@ func tableName(t *stream.Table) string {
 }
 
 // measure digests a chunk on the target, or only counts it.
-func measure(ctx context.Context, t Target, e *stream.Entry, c stream.Chunk, byRows bool) (stream.Digest, int64, error) {
+func measure(ctx context.Context, t Target, e *stream.Entry, c stream.Chunk, byRows bool, job *stream.Job) (stream.Digest, int64, error) {
 	if counter, ok := t.(Counter); ok && !byRows && !e.Table.LargeObjects {
 		n, err := counter.Count(ctx, e)
 		return stream.Digest{Rows: n}, 0, err
 	}
-	return digest(c.Format, func(w io.Writer) error { return t.CopyTo(ctx, e, c, w) })
+	return digest(c.Format, func(w io.Writer) error { return t.CopyTo(ctx, e, c, job.Writer(w)) })
 }
 
 // digest digests the rows that read writes, and counts their bytes.

@@ -28,6 +28,7 @@ func main() {
 
 // Main runs the command line and returns its exit code. It is apart from main for tests.
 func Main(args []string, stdout, stderr io.Writer) int {
+	stderr = newScreen(stderr)
 	ctx, end := untilSignal(stderr, func() string { return resumeLine(args) })
 	defer end()
 	app := &cli.App{
@@ -53,14 +54,15 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	}
 	for _, c := range app.Commands {
 		c.OnUsageError = usageError
+		addWatchFlags(c)
 	}
 	err := app.RunContext(ctx, args)
 	var se signalError
 	if cause := context.Cause(ctx); errors.As(cause, &se) {
 		err = se
 	}
-	printError(stderr, err)
-	if code := exitCode(err); code == 20 || code >= 130 {
+	asText := lastWords(app, stderr, err)
+	if code := exitCode(err); asText && (code == 20 || code >= 130) {
 		fmt.Fprint(stderr, resumeLine(args))
 	}
 	return exitCode(err)

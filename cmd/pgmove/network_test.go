@@ -52,6 +52,7 @@ func TestReaderKilled(t *testing.T) {
 				t.Fatal("no session was there to be ended")
 			}
 			wantText(t, f.out, "comes again", "equal")
+			countedOnce(t, f.out)
 			f.oracle()
 		})
 	}

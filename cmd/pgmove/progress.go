@@ -3,92 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
-	"log/slog"
-	"os"
 	"strings"
 	"time"
 	"unicode/utf8"
 )
-
-// progressEvery is how often a line tells how far a run is.
-const progressEvery = 3 * time.Second
-
-// progress prints a line every few seconds: plain text on a terminal, JSON elsewhere.
-type progress struct {
-	rep  *Report
-	done chan struct{}
-	over chan struct{}
-	text io.Writer
-	log  *slog.Logger
-	last counters
-	at   time.Time
-	seen int // warnings already told
-}
-
-func startProgress(w io.Writer, rep *Report) *progress {
-	p := &progress{rep: rep, done: make(chan struct{}), over: make(chan struct{}), at: time.Now()}
-	if f, ok := w.(*os.File); ok && terminal(f) {
-		p.text = w
-	} else {
-		p.log = slog.New(slog.NewJSONHandler(w, nil))
-	}
-	go func() {
-		defer close(p.over)
-		t := time.NewTicker(progressEvery)
-		defer t.Stop()
-		for {
-			select {
-			case <-t.C:
-				p.tell()
-			case <-p.done:
-				return
-			}
-		}
-	}()
-	return p
-}
-
-func terminal(f *os.File) bool {
-	st, err := f.Stat()
-	return err == nil && st.Mode()&os.ModeCharDevice != 0
-}
-
-func (p *progress) stop() {
-	close(p.done)
-	<-p.over
-}
-
-func (p *progress) tell() {
-	r := p.rep
-	r.mu.Lock()
-	now, entries := r.now, r.entries
-	warnings := append([]string(nil), r.Warnings[min(p.seen, len(r.Warnings)):]...)
-	p.seen = len(r.Warnings)
-	var phases []string
-	for _, side := range []string{"dump", "restore", "validate", "verify"} {
-		if ph := r.phases[side]; ph != "" {
-			phases = append(phases, side+" "+ph)
-		}
-	}
-	r.mu.Unlock()
-	took := time.Since(p.at).Seconds()
-	rate := float64(now.bytes-p.last.bytes+now.compared-p.last.compared) / took
-	p.last, p.at = now, time.Now()
-	elapsed := time.Since(r.Started).Round(time.Second)
-	if p.log != nil {
-		for _, t := range warnings {
-			p.log.Warn(t)
-		}
-		p.log.Info("progress", "phase", strings.Join(phases, ", "), "rows", now.rows, "bytes", now.bytes, "bytes_per_second", int64(rate),
-			"chunks", now.chunks, "chunks_total", now.of, "entries", entries, "compared_bytes", now.compared, "elapsed_seconds", int(elapsed.Seconds()))
-		return
-	}
-	for _, t := range warnings {
-		fmt.Fprintf(p.text, "warning: %s\n", t)
-	}
-	fmt.Fprintf(p.text, "%7s  %-40s  %12d rows  %10s  %10s/s  %d of %d chunks\n", elapsed, strings.Join(phases, ", "), now.rows,
-		sizeText(now.bytes), sizeText(int64(rate)), now.chunks, now.of)
-}
 
 func seconds(s float64) string {
 	switch {

@@ -44,12 +44,14 @@ type Report struct {
 	noOwner  bool
 	noACL    bool
 
+	also     stream.Observer // set before there are events
 	mu       sync.Mutex
 	loadTime map[stream.DumpID]time.Duration
 	loaded   map[stream.DumpID]int64
 	entries  int
 	now      counters
 	phases   map[string]string
+	before   map[string]int // chunks of an earlier process, by side
 	warned   map[string]bool
 }
 
@@ -113,12 +115,13 @@ type SectionReport struct {
 func newReport(c *cli.Context) *Report {
 	return &Report{Command: c.Command.Name, Tool: version, Started: time.Now(), jobs: c.Int("jobs"), noSchema: c.Bool("no-schema-check"),
 		noOwner: c.Bool("no-owner") || c.IsSet("definer") && c.String("definer") != "keep", noACL: c.Bool("no-acl"),
-		loadTime: map[stream.DumpID]time.Duration{}, loaded: map[stream.DumpID]int64{}, phases: map[string]string{}, warned: map[string]bool{},
+		loadTime: map[stream.DumpID]time.Duration{}, loaded: map[stream.DumpID]int64{}, phases: map[string]string{}, before: map[string]int{}, warned: map[string]bool{},
 		conns: map[string]conn{}}
 }
 
 // observe takes the events of all sides.
 func (r *Report) observe(e stream.Event) {
+	r.also.Send(e)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch e.Kind {
@@ -130,24 +133,28 @@ func (r *Report) observe(e stream.Event) {
 		}
 		r.Sections = append(r.Sections, SectionReport{Side: e.Side, Name: e.Text, Started: time.Now(), Seconds: -1})
 	case stream.EventPlan:
-		if e.Side == "dump" || r.Command == "restore" || e.Side == "verify" {
-			r.now.total, r.now.of = e.Bytes, e.Count
+		if e.What == stream.WorkChunk && (e.Side == "dump" || e.Side == "restore" && r.Command == "restore" || e.Side == "verify") {
+			r.now.total, r.now.of = e.Bytes, r.before[e.Side]+e.Count
 		}
 	case stream.EventRows:
-		r.now.bytes += e.Bytes
+		switch {
+		case e.Side == "validate":
+			r.now.compared += e.Bytes
+		case e.Side != "restore" || r.Command == "restore":
+			r.now.bytes += e.Bytes
+		}
 	case stream.EventChunk:
+		if e.Text == stream.TakenBefore {
+			r.before[e.Side]++
+		}
 		switch e.Side {
 		case "restore":
 			r.loadTime[e.Entry] += e.Took
 			r.loaded[e.Entry] += e.Rows
 			r.now.rows += e.Rows
 			r.now.chunks++
-			if r.Command == "restore" {
-				r.now.bytes += e.Bytes
-			}
 		case "verify":
 			r.now.rows += e.Rows
-			r.now.bytes += e.Bytes
 			r.now.chunks++
 		case "dump":
 			if r.Command != "run" {
@@ -156,7 +163,6 @@ func (r *Report) observe(e stream.Event) {
 				r.now.chunks++
 			}
 		case "validate":
-			r.now.compared += e.Bytes
 			if r.Command == "validate" {
 				r.loadTime[e.Entry] += e.Took
 			}
@@ -164,7 +170,7 @@ func (r *Report) observe(e stream.Event) {
 		}
 	case stream.EventEntry:
 		r.entries += e.Count
-	case stream.EventWarning:
+	case stream.EventWarning, stream.EventRetry:
 		if !r.warned[e.Text] {
 			r.warned[e.Text] = true
 			r.Warnings = append(r.Warnings, e.Text)

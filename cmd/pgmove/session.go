@@ -21,7 +21,7 @@ func session(c *cli.Context, f func(context.Context, *cli.Context, *Report) erro
 	err := progressing(c, rep, f)
 	rep.connected()
 	rep.end(err)
-	if rep.moved() {
+	if rep.moved() && !c.Bool("quiet") {
 		rep.print(c.App.Writer)
 	}
 	if file := c.String("report"); file != "" {
@@ -39,9 +39,12 @@ func watched(c *cli.Context, f func(context.Context, *cli.Context, *Report) erro
 
 // progressing runs f and shows progress meanwhile. Where a signal ended it, that is the error.
 func progressing(c *cli.Context, rep *Report, f func(context.Context, *cli.Context, *Report) error) error {
-	p := startProgress(c.App.ErrWriter, rep)
-	err := f(c.Context, c, rep)
-	p.stop()
+	w, err := startWatch(c, rep)
+	if err != nil {
+		return err
+	}
+	err = f(c.Context, c, rep)
+	w.stop()
 	if cause := context.Cause(c.Context); cause != nil {
 		err = cause
 	}
