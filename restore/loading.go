@@ -21,6 +21,10 @@ func (r *run) load(ctx context.Context) error {
 		if e.Table == nil || r.chunks[e.ID] > 0 {
 			continue
 		}
+		if !r.selection.Wants(e) {
+			s.loaded(e.ID) // what is not moved is not waited for
+			continue
+		}
 		if _, planned := r.chunks[e.ID]; !planned {
 			return stream.Fail(stream.Integrity, "the plan has no chunk of %s", e.Name())
 		}

@@ -31,7 +31,7 @@ func (r *run) postData() []*task {
 	}
 	for i := range r.entries {
 		e := &r.entries[i]
-		if e.Table == nil || r.Check == nil {
+		if e.Table == nil || r.Check == nil || !r.selection.Wants(e) {
 			continue
 		}
 		n := r.Check.Parts(e)
@@ -39,7 +39,7 @@ func (r *run) postData() []*task {
 			tasks = append(tasks, &task{kind: checks, entry: e, part: part, parts: n})
 		}
 	}
-	if r.NoAnalyze {
+	if r.NoAnalyze || !r.selection.Has(stream.Data) {
 		return tasks
 	}
 	for _, t := range r.family.analyzed() {

@@ -67,6 +67,10 @@ type Options struct {
 	// Retry is for chunks and entries that an outage stopped.
 	Retry   stream.Retry
 	Observe stream.Observer
+	// Sections are those to restore, of an archive that has more; empty for all that it has. SchemaOnly
+	// leaves materialized views unfilled.
+	Sections   []stream.Section
+	SchemaOnly bool
 }
 
 // maxBatch is how many entries share a transaction at the most: each holds locks
@@ -80,6 +84,11 @@ func Run(ctx context.Context, r *stream.Reader, t Target, o Options) error {
 	if err != nil {
 		return err
 	}
+	narrow := *h
+	if narrow.Source.Selection, err = h.Source.Selection.Only(o.Sections, o.SchemaOnly); err != nil {
+		return err
+	}
+	h, rs.selection = &narrow, &narrow.Source.Selection
 	entries, err := r.Entries(ctx)
 	if err != nil {
 		return err
@@ -90,6 +99,10 @@ func Run(ctx context.Context, r *stream.Reader, t Target, o Options) error {
 	}
 	if err := t.Prepare(ctx, h, entries, plan); err != nil {
 		return err
+	}
+	if !rs.selection.Has(stream.Data) {
+		r.NoData()
+		plan = nil
 	}
 	rs.index(entries, plan)
 	if err := rs.resume(plan); err != nil {
@@ -138,8 +151,10 @@ type run struct {
 	chunks  map[stream.DumpID]int // chunks of each data entry
 	formats map[stream.DumpID]string
 	family  *family
-	taken   stream.Taken
 	weights map[stream.DumpID]int64 // of post-data entries: the bytes of the tables they work on
+	// selection tells which entries are restored; the others count as done.
+	selection *stream.Selection
+	taken     stream.Taken
 
 	mu     sync.Mutex
 	failed []error
@@ -170,7 +185,7 @@ func (r *run) pick(s stream.Section, p stream.Pass) []*stream.Entry {
 	var out []*stream.Entry
 	for i := range r.entries {
 		e := &r.entries[i]
-		if (s == 0 || e.Section == s) && e.Pass == p && e.Table == nil && !r.taken.Entries[e.ID] {
+		if (s == 0 || e.Section == s) && e.Pass == p && e.Table == nil && r.selection.Wants(e) && !r.taken.Entries[e.ID] {
 			out = append(out, e)
 		}
 	}

@@ -59,7 +59,9 @@ type Source struct {
 	View     string `json:"view,omitempty"`
 	Instance string `json:"instance,omitempty"`
 	// Held says that another process held the snapshot (pgmove snapshot --hold).
-	Held     bool   `json:"held,omitempty"`
+	Held bool `json:"held,omitempty"`
+	// Started is when the server was started; it tells a server from its copies, which have the same identifier.
+	Started  string `json:"-"`
 	Encoding string `json:"encoding"` // of the database, of every Text and of the rows
 	// SearchPath is the source role's own, for objects that cannot do without.
 	SearchPath Text `json:"search_path,omitempty"`
@@ -76,12 +78,6 @@ type Source struct {
 	// Selection holds the patterns of a partial dump: what is compared later is
 	// restricted by the same ones.
 	Selection Selection `json:"selection,omitzero"`
-}
-
-// Selection restricts a dump to some objects, by pg_dump's patterns.
-type Selection struct {
-	Schemas []string `json:"schemas,omitempty"`
-	Tables  []string `json:"tables,omitempty"`
 }
 
 // RoleUse is a role that objects of the source refer to.
@@ -162,6 +158,8 @@ type SchemaItem struct {
 	Owner Text `json:"owner,omitempty"`
 	// Hash is of the normalised definition, without the owner.
 	Hash string `json:"hash"`
+	// Post says that it is of section PostData.
+	Post bool `json:"post,omitempty"`
 	// Defn is the definition for people to read; it is not stored.
 	Defn Text `json:"-"`
 }

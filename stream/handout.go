@@ -164,6 +164,17 @@ func (r *Reader) giveBack(c Chunk, next bool) {
 	r.stir()
 }
 
+// NoData finishes all chunks unread. It comes after Plan and before Next.
+func (r *Reader) NoData() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.noData, r.queue = true, nil
+	if r.left > 0 {
+		r.left = 0
+		r.finishIfDone()
+	}
+}
+
 // errSkipped is the cause where a chunk was taken from another archive.
 var errSkipped = errors.New("the target has taken other rows for it")
 

@@ -72,12 +72,11 @@ func (s *Source) SameOrigin(o *Source) error {
 			o.Database.Display(), orUnknown(o.SystemID), s.Database.Display(), orUnknown(s.SystemID)).
 			WithHint("give the source that the run began with; else start afresh, with an empty target database and an empty archive location")
 	}
-	if s.NoOwner != o.NoOwner || s.NoACL != o.NoACL || s.Encoding != o.Encoding ||
-		!slices.Equal(s.Selection.Schemas, o.Selection.Schemas) || !slices.Equal(s.Selection.Tables, o.Selection.Tables) {
+	if s.NoOwner != o.NoOwner || s.NoACL != o.NoACL || s.Encoding != o.Encoding {
 		return Fail(Usage, "the run began with another selection of what is moved").
 			WithHint("give --schema, --table, --no-owner and --no-acl as they were given at first")
 	}
-	return nil
+	return s.Selection.Same(&o.Selection)
 }
 
 func orUnknown(s string) string {

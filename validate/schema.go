@@ -79,6 +79,10 @@ func compareSchema(want *stream.Contents, h stream.Header, got []stream.SchemaIt
 		k := key{g.Desc, g.Namespace, g.Tag}
 		if len(left[k]) > 0 {
 			left[k] = left[k][1:]
+			if o.Others {
+				res.Warnings = append(res.Warnings, g.Name()+" is on the target but not on the source: it was left")
+				continue
+			}
 			res.Mismatches = append(res.Mismatches, g.Name()+" is on the target but not on the source")
 		}
 	}

@@ -60,6 +60,8 @@ type Options struct {
 	NoSchema bool
 	// NoOwner and NoACL leave owners and privileges out of the comparison.
 	NoOwner, NoACL bool
+	// Others says that the target may hold more than what was moved: it is a warning.
+	Others bool
 	// Early, where it isn't nil, is what was read while the target was being loaded.
 	Early   *Early
 	Observe stream.Observer
@@ -134,16 +136,20 @@ func Run(ctx context.Context, want *stream.Contents, t Target, o Options) (*Resu
 	if err := compareTables(ctx, want, t, entries, o, res); err != nil {
 		return nil, err
 	}
+	sel := &want.Header.Source.Selection
+	res.Unverified = append(res.Unverified, sel.LeftOut()...)
 	for i := range want.Schema {
-		if it := &want.Schema[i]; it.Desc == "MATERIALIZED VIEW" {
+		if it := &want.Schema[i]; it.Desc == "MATERIALIZED VIEW" && sel.Has(stream.PostData) && !sel.SchemaOnly {
 			res.Unverified = append(res.Unverified, it.Name()+": filled anew on the target, its rows are not compared")
 		}
 	}
 	seqs, schema := t.Contents()
 	compareSequences(want.Sequences, seqs, res)
-	if o.NoSchema || want.Header.Source.DumpTool == "" {
+	switch {
+	case !sel.Has(stream.PreData) && !sel.Has(stream.PostData):
+	case o.NoSchema || want.Header.Source.DumpTool == "":
 		res.Unverified = append(res.Unverified, "the schema: it was not compared")
-	} else {
+	default:
 		compareSchema(want, h, schema, o, res)
 	}
 	return res, nil

@@ -20,7 +20,7 @@ func newDumpCommand() *cli.Command {
 		Usage: "write a database's archive, which stock pg_restore reads too",
 		Flags: join([]cli.Flag{sourceFlag(), &cli.StringFlag{Name: "to", Usage: "`LOCATION` of the archive: file:///folder or s3://bucket/prefix"},
 			resumeFlag(), snapshotFlag(),
-			jobsFlag(), reportFlag(), compressFlag(), formatFlag(), toolFlag()}, ownerFlags(), dumpFlags(), locationFlags(), sealFlags()),
+			jobsFlag(), reportFlag(), compressFlag(), formatFlag(), toolFlag()}, ownerFlags(), dumpFlags(), sectionFlags(), dryFlags(), locationFlags(), sealFlags()),
 		Action: func(c *cli.Context) error { return session(c, runDump) },
 	}
 }
@@ -41,6 +41,9 @@ func runDump(ctx context.Context, c *cli.Context, rep *Report) error {
 	loc, err := parseLocation("to", c.String("to"))
 	if err != nil {
 		return err
+	}
+	if c.Bool("dry-run") {
+		return planDump(ctx, c, from, loc, rep)
 	}
 	store, was, err := loc.openToWrite(ctx, c, false, mac, rep.observe)
 	if err != nil {
@@ -167,7 +170,16 @@ func runInspect(c *cli.Context) error {
 	} else {
 		facts = append(facts, manifestFacts(h, a.Manifest())...)
 	}
-	facts = append(facts, [2]string{"entries", fmt.Sprint(len(entries))}, [2]string{"chunks", fmt.Sprint(len(plan))},
+	if sel := h.Source.Selection.Text(); sel != "" {
+		facts = append(facts, [2]string{"selection", sel})
+	}
+	wanted := 0
+	for i := range entries {
+		if h.Source.Selection.Wants(&entries[i]) {
+			wanted++
+		}
+	}
+	facts = append(facts, [2]string{"entries", fmt.Sprint(wanted)}, [2]string{"chunks", fmt.Sprint(len(plan))},
 		[2]string{"sequences", fmt.Sprint(len(a.contents.Sequences))})
 	out := c.App.Writer
 	for _, l := range facts {

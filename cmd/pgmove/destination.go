@@ -19,11 +19,15 @@ type destination struct {
 	noSchema bool // the schema is not compared
 	resume   bool
 	keep     bool          // the ledger
+	clean    bool          // what is to be created is dropped before
 	prior    *stream.Prior // what an earlier process left, where the run is to be resumed
 	occupied error         // to be resumed, and no ledger, and not empty: why it would be refused
 	target   target
 	compared source          // the target opened for reading; nil where nothing is validated
 	early    *validate.Early // what is read of it while it is loaded; nil where rows are not compared
+	// selection has the sections that are moved; of a restore the patterns too, once the archive is known.
+	selection stream.Selection
+	moves     bool // from a source that is open too, and must be another database
 }
 
 // newDestination reads the flags; it connects to nothing.
@@ -43,8 +47,16 @@ func newDestination(c *cli.Context, rep *Report) (*destination, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &destination{conn: co, level: level, goOn: goOn, noSchema: c.Bool("no-schema-check"),
-		resume: c.Bool("resume"), keep: c.Bool("keep-ledger")}, nil
+	sel, err := selection(c)
+	if err != nil {
+		return nil, err
+	}
+	d := &destination{conn: co, level: level, goOn: goOn, noSchema: c.Bool("no-schema-check"),
+		resume: c.Bool("resume"), keep: c.Bool("keep-ledger"), clean: c.Bool("clean"), selection: sel}
+	if c.Command.Name == "run" || len(sel.Sections) > 0 {
+		err = d.into(c)
+	}
+	return d, err
 }
 
 // connect connects and refuses a target that isn't empty. It may be called more than once.
@@ -60,6 +72,9 @@ func (d *destination) connect(ctx context.Context, c *cli.Context, o stream.Obse
 			return err
 		}
 	}
+	if done, err := d.checkOccupied(ctx); done || err != nil {
+		return err
+	}
 	err = d.target.CheckEmpty(ctx)
 	if d.resume && stream.KindOf(err) == stream.Preflight {
 		d.occupied, err = err, nil
@@ -71,6 +86,9 @@ func (d *destination) connect(ctx context.Context, c *cli.Context, o stream.Obse
 // the move.
 func (d *destination) open(ctx context.Context, c *cli.Context, src stream.Source, o stream.Observer) (err error) {
 	if err := d.connect(ctx, c, o); err != nil {
+		return err
+	}
+	if err := d.isSource(ctx, &src); err != nil {
 		return err
 	}
 	if d.level != validate.None || d.occupied != nil {
@@ -86,7 +104,8 @@ func (d *destination) open(ctx context.Context, c *cli.Context, src stream.Sourc
 
 // restoreOptions are what restore.Run is told.
 func (d *destination) restoreOptions(c *cli.Context, o stream.Observer) restore.Options {
-	opts := restore.Options{Jobs: c.Int("jobs"), Continue: d.goOn, NoAnalyze: c.Bool("no-analyze"), StageFrom: stageFrom, Retry: retry, Observe: o}
+	opts := restore.Options{Jobs: c.Int("jobs"), Continue: d.goOn, NoAnalyze: c.Bool("no-analyze"), StageFrom: stageFrom, Retry: retry, Observe: o,
+		Sections: d.selection.Sections, SchemaOnly: d.selection.SchemaOnly}
 	if d.early != nil {
 		opts.Check = d.early
 	}
@@ -131,5 +150,5 @@ func (d *destination) isThere(ctx context.Context, contents *stream.Contents, re
 		return err
 	}
 	return stream.Fail(stream.Preflight, "%s; it is not what is to be moved there either: %s", d.occupied, err).
-		WithHint("create an empty database for the move; pgmove never overwrites")
+		WithHint("create an empty database for the move; pgmove replaces nothing unless --clean asks for it")
 }

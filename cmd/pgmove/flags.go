@@ -66,11 +66,9 @@ func validateFlags() []cli.Flag {
 }
 
 func dumpFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "schema", Aliases: []string{"n"}, Usage: "only schemas that match `PATTERN`, as pg_dump --schema"},
-		&cli.StringSliceFlag{Name: "table", Aliases: []string{"t"}, Usage: "only tables that match `PATTERN`, as pg_dump --table"},
+	return append(patternFlags(),
 		&cli.StringFlag{Name: "split-size", Value: "256MiB", Usage: "read tables larger than `BYTES` in several chunks of about that size; in a direct run without this flag a chunk may be as large as an even share of all rows"},
-	}
+	)
 }
 
 func compressFlag() cli.Flag {
@@ -198,8 +196,12 @@ func openSource(ctx context.Context, c *cli.Context, co conn, kept bool, prior *
 	if err != nil {
 		return nil, err
 	}
+	sel, err := selection(c)
+	if err != nil {
+		return nil, err
+	}
 	opts := pgsource.Options{Jobs: c.Int("jobs"), BinDir: c.String("pg-bin"), NoOwner: c.Bool("no-owner"), NoACL: c.Bool("no-acl"),
-		Selection: stream.Selection{Schemas: c.StringSlice("schema"), Tables: c.StringSlice("table")}, Format: format, NoIndex: !kept, Patience: patience, Observe: o}
+		Selection: sel, Format: format, NoIndex: !kept, Patience: patience, Observe: o}
 	if opts.Snapshot = c.String("snapshot"); c.IsSet("snapshot") {
 		if err := pgsource.CheckSnapshot(opts.Snapshot); err != nil {
 			return nil, err
@@ -229,7 +231,7 @@ func openCompared(ctx context.Context, c *cli.Context, co conn, src stream.Sourc
 		return openedSource(openMyCompared(ctx, c, my, o))
 	}
 	opts := pgsource.Options{Jobs: c.Int("jobs"), BinDir: c.String("pg-bin"), Encoding: src.Encoding,
-		NoSchema: how.noSchema, NoIndex: true, OwnFilters: how.ownFilters, Selection: src.Selection, Patience: patience, Observe: o, Side: "validate"}
+		NoSchema: how.noSchema || !src.Selection.Has(stream.PreData) && !src.Selection.Has(stream.PostData), NoIndex: true, OwnFilters: how.ownFilters, Selection: src.Selection, Patience: patience, Observe: o, Side: "validate"}
 	if size := c.String("split-size"); size != "" {
 		n, err := byteSize("split-size", size)
 		if err != nil {
@@ -250,6 +252,7 @@ func openTarget(ctx context.Context, c *cli.Context, co conn, o stream.Observer)
 		return openedTarget(openMyTarget(ctx, c, my, o))
 	}
 	return openedTarget(pgtarget.Open(ctx, co.(*pgsession.Conn), pgtarget.Options{NoOwner: c.Bool("no-owner"), NoACL: c.Bool("no-acl"), Resume: c.Bool("resume"),
+		Clean: c.Bool("clean"), DisableTriggers: c.Bool("disable-triggers"),
 		Sessions: 2*c.Int("jobs") + 1, Patience: patience, Retry: retry, Observe: o}))
 }
 

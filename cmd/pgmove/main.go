@@ -42,6 +42,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		ExitErrHandler:         func(*cli.Context, error) {},
 		HideHelpCommand:        true,
 		UseShortOptionHandling: false,
+		// A pattern may hold a comma.
+		DisableSliceFlagSeparator: true,
 		Commands: []*cli.Command{newRunCommand(), newDumpCommand(), newRestoreCommand(), newValidateCommand(),
 			newVerifyCommand(), newInspectCommand(), newSnapshotCommand()},
 		Action: func(c *cli.Context) error {
@@ -56,7 +58,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		c.OnUsageError = usageError
 		addWatchFlags(c)
 	}
-	err := app.RunContext(ctx, args)
+	err := app.RunContext(ctx, splitShort(args, app.Commands))
 	var se signalError
 	if cause := context.Cause(ctx); errors.As(cause, &se) {
 		err = se

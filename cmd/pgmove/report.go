@@ -37,12 +37,15 @@ type Report struct {
 	Connections []ConnectionReport `json:"connections,omitempty"`
 	Result      *validate.Result   `json:"validation,omitempty"`
 	Contents    *stream.Contents   `json:"contents,omitempty"`
+	// Plan is a dry run's, which has nothing else to tell.
+	Plan *Plan `json:"plan,omitempty"`
 
 	conns    map[string]conn // by side
 	jobs     int
 	noSchema bool
 	noOwner  bool
 	noACL    bool
+	clean    bool // what else the target holds is left there, and told
 
 	also     stream.Observer // set before there are events
 	mu       sync.Mutex
@@ -114,7 +117,7 @@ type SectionReport struct {
 
 func newReport(c *cli.Context) *Report {
 	return &Report{Command: c.Command.Name, Tool: version, Started: time.Now(), jobs: c.Int("jobs"), noSchema: c.Bool("no-schema-check"),
-		noOwner: c.Bool("no-owner") || c.IsSet("definer") && c.String("definer") != "keep", noACL: c.Bool("no-acl"),
+		noOwner: c.Bool("no-owner") || c.IsSet("definer") && c.String("definer") != "keep", noACL: c.Bool("no-acl"), clean: c.Bool("clean"),
 		loadTime: map[stream.DumpID]time.Duration{}, loaded: map[stream.DumpID]int64{}, phases: map[string]string{}, before: map[string]int{}, warned: map[string]bool{},
 		conns: map[string]conn{}}
 }

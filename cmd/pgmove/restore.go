@@ -20,7 +20,7 @@ func newRestoreCommand() *cli.Command {
 			&cli.BoolFlag{Name: "wait", Usage: "wait for a dump that goes on elsewhere or is yet to begin, and restore while it writes"},
 			&cli.DurationFlag{Name: "wait-timeout", Value: time.Hour, Usage: "how long to wait for a dump to begin; 0 for ever"},
 			&cli.DurationFlag{Name: "wait-silence", Value: time.Minute, Usage: "how long a dump may give no sign of life; it gives one every ten seconds"},
-			resumeFlag(), ledgerFlag(), jobsFlag(), reportFlag(), toolFlag()}, validateFlags(), ownerFlags(), restoreFlags(), locationFlags()),
+			resumeFlag(), ledgerFlag(), jobsFlag(), reportFlag(), toolFlag()}, validateFlags(), ownerFlags(), sectionFlags(), intoFlags(), dryFlags(), restoreFlags(), locationFlags()),
 		Action: func(c *cli.Context) error { return session(c, runRestore) },
 	}
 }
@@ -58,17 +58,28 @@ func runRestore(ctx context.Context, c *cli.Context, rep *Report) error {
 			WithHint("give a --target of the engine that the archive is of")
 	}
 	rep.Run = h.Run
+	if err := to.narrow(c, h); err != nil {
+		return err
+	}
+	if err := to.holds(ctx, a); err != nil {
+		return err
+	}
 	if a.foreign != "" {
 		to.countOnly(a.foreign, rep)
 	}
-	if err := to.open(ctx, c, h.Source, rep.observe); err != nil {
+	if c.Bool("dry-run") {
+		return planRestore(ctx, c, a, h, to, rep)
+	}
+	src := h.Source
+	src.Selection = to.selection
+	if err := to.open(ctx, c, src, rep.observe); err != nil {
 		return err
 	}
 	if to.occupied != nil {
 		if a.foreign != "" || a.Manifest() == nil {
 			return to.occupied // there is nothing to compare with
 		}
-		return to.isThere(ctx, &a.Manifest().Contents, rep)
+		return to.isThere(ctx, a.Manifest().Contents.Only(to.selection), rep)
 	}
 	if err := restore.Run(ctx, a.Reader, to.target, to.restoreOptions(c, rep.observe)); err != nil {
 		return err
@@ -79,7 +90,7 @@ func runRestore(ctx context.Context, c *cli.Context, rep *Report) error {
 	if a.foreign != "" {
 		a.contents.Count(a.Taken())
 	}
-	return to.finish(ctx, a.contents, rep)
+	return to.finish(ctx, a.contents.Only(to.selection), rep)
 }
 
 // awaitArchive opens the archive of a dump that may be going on, or not have begun.

@@ -24,7 +24,7 @@ func newRunCommand() *cli.Command {
 		Flags: join([]cli.Flag{sourceFlag(), targetFlag(),
 			&cli.StringFlag{Name: "via", Usage: "keep the archive at `LOCATION` (file:///folder or s3://bucket/prefix) on the way; without it rows pass through memory"},
 			&cli.BoolFlag{Name: "rm-via", Usage: "delete the archive at --via once everything has arrived and was verified"},
-			resumeFlag(), ledgerFlag(), snapshotFlag(), jobsFlag(), reportFlag(), compressFlag(), formatFlag(), toolFlag()}, validateFlags(), ownerFlags(), dumpFlags(), restoreFlags(), locationFlags(), sealFlags()),
+			resumeFlag(), ledgerFlag(), snapshotFlag(), jobsFlag(), reportFlag(), compressFlag(), formatFlag(), toolFlag()}, validateFlags(), ownerFlags(), dumpFlags(), sectionFlags(), intoFlags(), dryFlags(), restoreFlags(), locationFlags(), sealFlags()),
 		Action: func(c *cli.Context) error { return session(c, runRun) },
 	}
 }
@@ -41,6 +41,10 @@ func runRun(ctx context.Context, c *cli.Context, rep *Report) error {
 	}
 	if err := sameEngine(engineOf(from), engineOf(to.conn)); err != nil {
 		return err
+	}
+	to.moves = true
+	if c.Bool("dry-run") {
+		return planRun(ctx, c, from, to, rep)
 	}
 	via, err := openVia(ctx, c, rep.observe)
 	if err != nil {
@@ -92,6 +96,9 @@ func fill(ctx context.Context, c *cli.Context, from conn, to *destination, via *
 func fromSealed(ctx context.Context, c *cli.Context, to *destination, r *stream.Reader, rep *Report) (*stream.Contents, error) {
 	contents := &r.Manifest().Contents
 	rep.Run = contents.Header.Run
+	if err := to.selection.Same(&contents.Header.Source.Selection); err != nil {
+		return nil, err
+	}
 	if err := to.open(ctx, c, contents.Header.Source, rep.observe); err != nil || to.occupied != nil {
 		return contents, err
 	}
@@ -227,7 +234,12 @@ func move(ctx context.Context, c *cli.Context, src source, to *destination, via 
 
 // compare validates an open target and puts the result into the report.
 func compare(ctx context.Context, level validate.Level, contents *stream.Contents, target source, early *validate.Early, rep *Report) error {
-	res, err := validate.Run(ctx, contents, target, validate.Options{Level: level, Jobs: rep.jobs, NoSchema: rep.noSchema, Early: early,
+	if t, ok := target.(interface{ OnlyBlobs([]string) error }); ok && (rep.clean || !contents.Header.Source.Selection.Has(stream.PreData)) {
+		if err := t.OnlyBlobs(contents.LargeObjects()); err != nil {
+			return err
+		}
+	}
+	res, err := validate.Run(ctx, contents, target, validate.Options{Level: level, Jobs: rep.jobs, NoSchema: rep.noSchema, Early: early, Others: rep.clean,
 		NoOwner: rep.noOwner || contents.Header.Source.NoOwner, NoACL: rep.noACL || contents.Header.Source.NoACL, Observe: rep.observe})
 	if err != nil {
 		return err

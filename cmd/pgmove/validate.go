@@ -18,7 +18,7 @@ func newValidateCommand() *cli.Command {
 		Usage: "compare a target with a source, with an archive, or with a report's digests",
 		Flags: join([]cli.Flag{sourceFlag(), &cli.StringFlag{Name: "archive", Usage: "compare with the archive at `LOCATION`"},
 			&cli.StringFlag{Name: "digests", Usage: "compare with the digests in a report's `FILE`"}, targetFlag(), jobsFlag(), reportFlag(), toolFlag()},
-			validateFlags(), ownerFlags(), dumpFlags(), []cli.Flag{formatFlag()}, locationFlags()),
+			validateFlags(), ownerFlags(), dumpFlags(), sectionFlags(), []cli.Flag{formatFlag()}, locationFlags()),
 		Action: func(c *cli.Context) error { return session(c, runValidate) },
 	}
 }
@@ -42,6 +42,15 @@ func runValidate(ctx context.Context, c *cli.Context, rep *Report) error {
 	if err := sameEngine(contents.Header.Engine, engineOf(to)); err != nil {
 		return err
 	}
+	list, schemaOnly, err := sections(c)
+	if err != nil {
+		return err
+	}
+	sel, err := contents.Header.Source.Selection.Only(list, schemaOnly)
+	if err != nil {
+		return err
+	}
+	contents = contents.Only(sel)
 	rep.setContents(contents)
 	target, err := openCompared(ctx, c, to, contents.Header.Source, comparing{noSchema: rep.noSchema, ownFilters: c.IsSet("archive") || c.IsSet("digests")}, rep.observe)
 	if err != nil {

@@ -34,6 +34,7 @@ type relation struct {
 	generated []stream.Text
 	intKey    stream.Text // a primary key of one integer column
 	readable  bool
+	hidden    bool // row-level security hides rows from us
 	read      bool // a sequence whose position follows
 	last      int64
 	called    bool
@@ -62,7 +63,9 @@ func (s *Source) readRelations(ctx context.Context, q *pgsession.Session) error 
 		CASE WHEN c.relkind = 'r' THEN pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::int ELSE 0 END,
 		CASE WHEN c.relkind = 'r' THEN pg_catalog.pg_table_size(c.oid) ELSE 0 END, c.reltuples::bigint,
 		coalesce((SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid AND c.relispartition LIMIT 1), 0),
-		CASE WHEN c.relkind = 'S' THEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') ELSE true END
+		CASE WHEN c.relkind = 'S' THEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') ELSE true END,
+		c.relrowsecurity AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = current_user)
+			AND (c.relforcerowsecurity OR NOT pg_catalog.pg_has_role(c.relowner, 'USAGE'))
 		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.relkind IN ('r', 'p', 'S') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_'
 		AND n.nspname NOT IN ('information_schema', '`+LedgerSchema+`') ORDER BY c.oid`)
@@ -71,7 +74,7 @@ func (s *Source) readRelations(ctx context.Context, q *pgsession.Session) error 
 	}
 	for _, r := range rows {
 		s.rels[oid(r[0])] = &relation{oid: oid(r[0]), namespace: stream.Text(r[1]), name: stream.Text(r[2]), kind: r[3][0],
-			heap: r[4] == "t", pages: number(r[5]), bytes: number(r[6]), rows: number(r[7]), parent: oid(r[8]), readable: r[9] == "t"}
+			heap: r[4] == "t", pages: number(r[5]), bytes: number(r[6]), rows: number(r[7]), parent: oid(r[8]), readable: r[9] == "t", hidden: r[10] == "t"}
 	}
 	if err := s.readColumns(ctx, q); err != nil {
 		return err

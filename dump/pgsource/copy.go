@@ -121,6 +121,9 @@ func (s *Source) keyRanges(ctx context.Context, r *relation, n int64, format str
 }
 
 func (s *Source) splitBlobs(ctx context.Context) ([]stream.Chunk, error) {
+	if len(s.onlyBlobs) > 0 {
+		return s.pickedBlobs(), nil
+	}
 	var rows [][]string
 	err := s.with(ctx, func(w *worker) (err error) {
 		rows, err = w.sess.Rows(ctx, fmt.Sprintf(`SELECT min(o), max(o), count(*) FROM (SELECT oid::bigint AS o, (row_number() OVER (ORDER BY oid) - 1) / %d AS n

@@ -50,7 +50,7 @@ func (s *Source) Entries(ctx context.Context) (stream.Header, []stream.Entry, er
 	if err := s.addData(); err != nil {
 		return h, nil, err
 	}
-	s.schema = schemaItems(s.entries)
+	s.schema = s.opts.Selection.Keep(schemaItems(s.entries))
 	s.warnMu.Lock()
 	s.facts.Warnings = append([]stream.Text(nil), s.warnings...)
 	s.warnMu.Unlock()
@@ -79,6 +79,9 @@ func (s *Source) snapshotAndSchema(ctx context.Context) error {
 			if err := s.readSequences(ctx, w.sess); err != nil {
 				return err
 			}
+			if err := s.readKeys(ctx, w.sess); err != nil {
+				return err
+			}
 			return s.readRoles(ctx, w.sess)
 		})
 	})
@@ -98,7 +101,10 @@ func (s *Source) readSchema(ctx context.Context) error {
 	if s.toc, err = s.tool.schema(ctx, s, row != nil); err != nil {
 		return err
 	}
-	if s.toc.Version.HasRelkind() && s.whole() {
+	if err := s.readPicked(ctx, row != nil); err != nil {
+		return err
+	}
+	if s.toc.Version.HasRelkind() && s.takesBlobs() {
 		run, err := s.tool.largeObjects(ctx, s)
 		if err != nil {
 			return err
@@ -121,7 +127,9 @@ func (s *Source) readSchema(ctx context.Context) error {
 }
 
 // whole reports whether the dump is of the whole database.
-func (s *Source) whole() bool { return len(s.opts.Selection.Schemas)+len(s.opts.Selection.Tables) == 0 }
+func (s *Source) whole() bool {
+	return s.opts.Selection.Everything() && !s.opts.Selection.Excludes()
+}
 
 // convert turns the table of contents into entries.
 func (s *Source) convert() {
@@ -165,6 +173,8 @@ func (s *Source) addData() error {
 	if s.opts.NoSchema {
 		order = s.allRelations(id)
 	}
+	s.tellDangling(byOID)
+	order = s.onlyPicked(order)
 	roots := map[uint32]stream.DumpID{}
 	for _, r := range order {
 		switch {
@@ -176,6 +186,9 @@ func (s *Source) addData() error {
 				return (&stream.Failure{Kind: stream.Denied, Object: s.conn.Name(),
 					Msg: fmt.Sprintf("role %s may not read %s.%s", s.conn.User(), r.namespace.Display(), r.name.Display())}).
 					WithHint("grant it SELECT on the table and USAGE on its schema")
+			}
+			if r.hidden {
+				return s.hidesRows([][]string{{string(r.namespace), string(r.name)}})
 			}
 			data = append(data, s.tableData(r, id(), roots, byOID))
 		}
@@ -199,7 +212,7 @@ func (s *Source) addData() error {
 	if err := s.setSequences(seqs); err != nil {
 		return err
 	}
-	if (len(blobs) > 0 || s.opts.NoSchema) && s.blobs > 0 {
+	if (len(blobs) > 0 || s.opts.NoSchema) && s.blobs > 0 && s.opts.Selection.Has(stream.Data) {
 		data = append(data, stream.Entry{ID: id(), Section: stream.Data, Desc: "BLOBS", Tag: "BLOBS", Dependencies: blobs,
 			Table: &stream.Table{Name: "large objects", LargeObjects: true, Rows: s.blobs, Bytes: s.blobs * blobEstimate}})
 	}

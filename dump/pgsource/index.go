@@ -49,6 +49,7 @@ func (s *Source) Index(entries []stream.Entry, _ []stream.Chunk, records []strea
 	if err != nil {
 		return nil, fmt.Errorf("toc.dat: %w", err)
 	}
+	s.onlyWanted(toc)
 	var b bytes.Buffer
 	if err := toc.Write(&b); err != nil {
 		return nil, fmt.Errorf("toc.dat: %w", err)

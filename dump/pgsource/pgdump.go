@@ -146,13 +146,7 @@ func (t *tool) schema(ctx context.Context, s *Source, excludeLedger bool) (*pgto
 	if excludeLedger {
 		args = append(args, "--exclude-schema="+LedgerSchema)
 	}
-	for _, p := range s.opts.Selection.Schemas {
-		args = append(args, "--schema="+p)
-	}
-	for _, p := range s.opts.Selection.Tables {
-		args = append(args, "--table="+p)
-	}
-	return t.run(ctx, s, args, false)
+	return t.run(ctx, s, append(args, s.selected()...), false)
 }
 
 // largeObjects returns the table of contents of the data section without tables: from
@@ -256,7 +250,7 @@ func dumpFailure(t *tool, said string, err error) error {
 	case strings.Contains(said, "server version mismatch"):
 		f.Kind, f.Hint = stream.Preflight, "install a pg_dump as new as the server"
 	case strings.Contains(said, "no matching"):
-		f.Kind, f.Hint = stream.Preflight, "check --schema and --table"
+		f.Kind, f.Hint = stream.Preflight, "check --schema and --table: each pattern must match something"
 	case strings.Contains(said, "certificate"), strings.Contains(said, "SSL"):
 		f.Kind, f.Hint = stream.Denied, "pg_dump checks the server's certificate by sslrootcert=FILE alone, or by ~/.postgresql/root.crt: name the authority's file"
 	case strings.Contains(said, "connection to server"):

@@ -88,16 +88,20 @@ type Source struct {
 	workers     chan *worker
 	lost        error // why the coordinator is gone; under coMu
 
-	facts     stream.Source
-	exported  string // the ID of the snapshot that workers and pg_dump import: the coordinator's own
-	versnum   int
-	tool      *tool
-	toc       *pgtoc.TOC
-	entries   []stream.Entry
-	rels      map[uint32]*relation
-	locked    map[uint32]bool
-	share     int64 // see splitSize; 0 before it was computed
-	blobs     int64 // large objects
+	facts    stream.Source
+	exported string // the ID of the snapshot that workers and pg_dump import: the coordinator's own
+	versnum  int
+	tool     *tool
+	toc      *pgtoc.TOC
+	entries  []stream.Entry
+	rels     map[uint32]*relation
+	locked   map[uint32]bool
+	picked   *picked // what pg_dump takes the rows of; nil where its schema says that already
+	share    int64   // see splitSize; 0 before it was computed
+	blobs    int64   // large objects
+	// onlyBlobs, where it is not empty, are the OIDs of the large objects that are read.
+	onlyBlobs []string
+	keys      [][]string // foreign keys, where a part is moved: name, table, table referred to
 	seqs      []stream.SequenceValue
 	schema    []stream.SchemaItem
 	warnMu    sync.Mutex
@@ -145,11 +149,17 @@ func Open(ctx context.Context, conn *pgsession.Conn, o Options) (*Source, error)
 		if row, err := co.Row(ctx, "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"); err == nil && len(row) > 0 {
 			s.facts.SystemID = row[0]
 		}
+		if row, err := co.Row(ctx, "SELECT pg_catalog.pg_postmaster_start_time()::text"); err == nil && len(row) > 0 {
+			s.facts.Started = row[0]
+		}
 		if !o.NoSchema {
 			if s.tool, err = findTool(ctx, o.BinDir, co.VersionNum); err != nil {
 				return err
 			}
 			s.facts.DumpTool = s.tool.version
+			if err := s.tool.knows(&o.Selection); err != nil {
+				return err
+			}
 			if w := s.tool.staleFor(co.VersionNum); w != "" {
 				s.warn(w)
 			}
@@ -193,7 +203,7 @@ func (s *Source) preflight(ctx context.Context) error {
 		return (&stream.Failure{Kind: stream.Preflight, Object: s.conn.Name(), Msg: "it has a schema named pgmove, which is the name of pgmove's ledger on a target"}).
 			WithHint("rename that schema")
 	}
-	if s.whole() {
+	if s.takesBlobs() {
 		rows, err := co.Rows(ctx, `SELECT m.oid FROM pg_catalog.pg_largeobject_metadata m
 			WHERE NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)
 			AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(coalesce(m.lomacl, pg_catalog.acldefault('L', m.lomowner))) a
@@ -207,7 +217,7 @@ func (s *Source) preflight(ctx context.Context) error {
 				WithHint("grant it SELECT on the large objects, or run as their owner")
 		}
 	}
-	if s.whole() {
+	if s.whole() && s.opts.Selection.Has(stream.Data) {
 		rows, err := co.Rows(ctx, `SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 			WHERE c.relkind IN ('r', 'p') AND c.relrowsecurity AND c.relpersistence <> 't'
 			AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = current_user)
@@ -216,12 +226,17 @@ func (s *Source) preflight(ctx context.Context) error {
 			return err
 		}
 		if len(rows) > 0 {
-			return (&stream.Failure{Kind: stream.Denied, Object: s.conn.Name(),
-				Msg: fmt.Sprintf("row-level security hides rows from role %s in %s", s.conn.User(), nameList(rows))}).
-				WithHint("run as a role with BYPASSRLS, or as the tables' owner where the policy is not forced")
+			return s.hidesRows(rows)
 		}
 	}
 	return nil
+}
+
+// hidesRows is the failure where row-level security does that in tables, given as (namespace, name).
+func (s *Source) hidesRows(rows [][]string) error {
+	return (&stream.Failure{Kind: stream.Denied, Object: s.conn.Name(),
+		Msg: fmt.Sprintf("row-level security hides rows from role %s in %s", s.conn.User(), nameList(rows))}).
+		WithHint("run as a role with BYPASSRLS, or as the tables' owner where the policy is not forced")
 }
 
 func more(n int) string {

@@ -28,7 +28,7 @@ func schemaItems(entries []stream.Entry) []stream.SchemaItem {
 		if e.Section == stream.Data || e.Section == stream.Sequences {
 			continue
 		}
-		it := stream.SchemaItem{Desc: e.Desc, Namespace: e.Namespace, Tag: withoutModes(e.Tag), Defn: e.Defn}
+		it := stream.SchemaItem{Desc: e.Desc, Namespace: e.Namespace, Tag: withoutModes(e.Tag), Defn: e.Defn, Post: e.Section == stream.PostData}
 		text := string(e.Defn)
 		if e.Desc == "ACL" && strings.HasPrefix(string(e.Tag), "LARGE OBJECT") {
 			items = append(items, blobACL(e, blobs)...)

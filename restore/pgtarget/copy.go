@@ -24,8 +24,14 @@ func (e laterError) Unwrap() error { return e.error }
 
 // CopyFrom loads a chunk and writes its ledger row in one transaction.
 func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, rows stream.Rows) error {
+	if t.waits(e.ID) {
+		return laterError{errNotYet}
+	}
 	err := t.with(ctx, func(s *pgsession.Session) error {
 		begin := "BEGIN; " + ownPath
+		if t.opts.DisableTriggers {
+			begin += noTriggers
+		}
 		t.needMu.Lock()
 		if t.need[e.ID] {
 			begin += setPath(t.path(), true)
@@ -54,6 +60,7 @@ func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, 
 			pgsession.Literal(rec.Digest.String()))})+"; COMMIT"))
 	})
 	if err == nil {
+		t.arrived(e.ID)
 		return nil
 	}
 	code := pgsession.Code(err)
@@ -127,7 +134,7 @@ const freezeFrom = 4 << 20
 // again, neither the index builds nor a later VACUUM. The server allows it to who truncates the table in
 // the same transaction, so the chunk must be all that the table gets, and the table this run's own.
 func (t *Target) freezes(e *stream.Entry, c stream.Chunk) bool {
-	if c.Of != 1 || e.Table.Bytes < freezeFrom || e.Table.Root != 0 || e.Table.Filter != "" || len(e.Dependencies) == 0 {
+	if !t.source.Selection.Has(stream.PreData) || c.Of != 1 || e.Table.Bytes < freezeFrom || e.Table.Root != 0 || e.Table.Filter != "" || len(e.Dependencies) == 0 {
 		return false
 	}
 	table := t.byID[e.Dependencies[0]]

@@ -125,9 +125,9 @@ func (t *Target) statements(e *stream.Entry) (string, error) {
 			return "", err
 		}
 	}
-	if e.Desc == "SCHEMA" && e.Tag == "public" {
-		// A dump of chosen schemas creates this one too, which every database has.
-		sql = strings.Replace(sql, "CREATE SCHEMA public", "CREATE SCHEMA IF NOT EXISTS public", 1)
+	if e.Desc == "SCHEMA" && (e.Tag == "public" || t.kept[e.Tag]) {
+		// A dump of chosen schemas creates this one too, which every database has; and --clean leaves some.
+		sql = strings.Replace(sql, "CREATE SCHEMA ", "CREATE SCHEMA IF NOT EXISTS ", 1)
 	}
 	if e.Desc == "BLOB METADATA" {
 		return t.blobMetadata(e), nil

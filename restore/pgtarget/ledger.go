@@ -25,8 +25,12 @@ func (t *Target) makeLedger(ctx context.Context, h *stream.Header, entries []str
 	if !h.Live {
 		plan = nil // the archive keeps it
 	}
+	begin := "BEGIN;"
+	if t.opts.Clean {
+		begin = "" // clean began it
+	}
 	fault.Point("ledger.prepare:before")
-	err := t.control.Do(ctx, `BEGIN;
+	err := t.control.Do(ctx, begin+`
 CREATE SCHEMA pgmove;
 COMMENT ON SCHEMA pgmove IS `+lit("pgmove ledger of run "+h.Run)+`;
 CREATE TABLE pgmove.run (run text PRIMARY KEY, epoch bigint NOT NULL, source_system text, source_database text,

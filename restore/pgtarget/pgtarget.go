@@ -26,6 +26,10 @@ type Options struct {
 	NoOwner, NoACL bool
 	// Resume allows to go on where an earlier process stopped, if its ledger is there.
 	Resume bool
+	// Clean drops what the archive holds, where it is on the target, before it is created.
+	Clean bool
+	// DisableTriggers loads rows with triggers and foreign keys switched off.
+	DisableTriggers bool
 	// Sessions is how many sessions are opened at the most; 2 where it is less.
 	Sessions int
 	// Patience is how long an unreachable server is tried again.
@@ -57,6 +61,12 @@ type Target struct {
 	needMu sync.Mutex
 	need   map[stream.DumpID]bool // data entries that load under the source's search_path only
 	warned map[string]bool
+	// Of rows that come into a finished schema: which data entries wait for which, and how many chunks of
+	// each are still to come.
+	parents map[stream.DumpID][]stream.DumpID
+	left    map[stream.DumpID]int
+	keys    []foreign
+	kept    map[stream.Text]bool // schemas that Clean left
 }
 
 // Open connects to the target; it changes nothing there.
@@ -124,45 +134,6 @@ func (t *Target) warn(text string) {
 
 // Loaded lets go of what was needed to load.
 func (t *Target) Loaded() { t.byID = nil }
-
-// Prepare refuses a target that could not take the entries, and then makes the ledger.
-func (t *Target) Prepare(ctx context.Context, h *stream.Header, entries []stream.Entry, plan []stream.Chunk) error {
-	t.source, t.run = h.Source, h.Run
-	t.opts.NoOwner = t.opts.NoOwner || h.Source.NoOwner
-	t.opts.NoACL = t.opts.NoACL || h.Source.NoACL
-	if h.Engine != "postgresql" {
-		return stream.Fail(stream.Preflight, "an archive of %s cannot be restored to PostgreSQL", h.Engine)
-	}
-	t.byID = make(map[stream.DumpID]*stream.Entry, len(entries))
-	for i := range entries {
-		t.byID[entries[i].ID] = &entries[i]
-	}
-	if err := t.reconnect(ctx); err != nil {
-		return err
-	}
-	if err := t.control.Do(ctx, "SET client_encoding = "+pgsession.Literal(h.Source.Encoding)); err != nil {
-		if pgsession.Lost(err) {
-			return pgsession.Explain(err, t.conn.Name())
-		}
-		return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(),
-			Msg: "it cannot take the source's encoding " + h.Source.Encoding, Err: pgsession.Explain(err, "client_encoding")}).
-			WithHint("create the target database with ENCODING '%s'", h.Source.Encoding)
-	}
-	if err := t.hold(ctx); err != nil {
-		return err
-	}
-	if t.opts.Resume {
-		if resumed, err := t.takeOver(ctx, h, entries); resumed || err != nil {
-			return err
-		}
-	}
-	for _, check := range []func(context.Context, []stream.Entry) error{t.checkEmpty, t.checkRoles, t.checkExtensions, t.checkTablespaces} {
-		if err := check(ctx, entries); err != nil {
-			return pgsession.Explain(err, t.conn.Name())
-		}
-	}
-	return t.makeLedger(ctx, h, entries, plan)
-}
 
 // hold takes the lock that keeps a second run off the target. It is the control session's,
 // and goes with it.
@@ -246,7 +217,7 @@ func (t *Target) checkEmpty(ctx context.Context, entries []stream.Entry) error {
 	if n := len(rows) - len(names); n > 0 {
 		f.Msg += fmt.Sprintf(" and %d more", n)
 	}
-	return f.WithHint("create an empty database for the move; pgmove never overwrites")
+	return f.WithHint("create an empty database for the move; pgmove replaces nothing unless --clean asks for it")
 }
 
 func (t *Target) checkRoles(ctx context.Context, entries []stream.Entry) error {

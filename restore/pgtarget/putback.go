@@ -1,6 +1,7 @@
 package pgtarget
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,7 +19,7 @@ var goesAlong = map[stream.Text]bool{"COMMENT": true, "SECURITY LABEL": true, "A
 
 // putBack returns the statements that empty the tables whose rows come again, and take back what depends
 // on rows: then the ledger no longer lists them. It fails where that can't be done.
-func (t *Target) putBack(entries []stream.Entry, again []stream.DumpID) (string, error) {
+func (t *Target) putBack(ctx context.Context, entries []stream.Entry, again []stream.DumpID) (string, error) {
 	var q strings.Builder
 	forget := map[stream.DumpID]bool{}
 	for i := range entries {
@@ -51,7 +52,15 @@ func (t *Target) putBack(entries []stream.Entry, again []stream.DumpID) (string,
 			return "", err
 		}
 	}
-	q.WriteString(t.empty(tables, again))
+	if t.source.Selection.Has(stream.PreData) {
+		q.WriteString(t.empty(tables, again))
+	} else {
+		sql, err := t.emptyThere(ctx, tables, again)
+		if err != nil {
+			return "", err
+		}
+		q.WriteString(sql + t.empty(nil, again))
+	}
 	if len(again) > 0 {
 		fmt.Fprintf(&q, "DELETE FROM pgmove.taken WHERE part >= 0 AND id IN (%s);\n", idList(again))
 	}
@@ -99,7 +108,7 @@ func (t *Target) tablesOf(again []stream.DumpID) ([]*stream.Entry, error) {
 		switch {
 		case table == nil && t.partlyTaken(id):
 			return nil, t.stuck(e) // an extension's own
-		case table != nil && t.taken.Entries[table.ID]:
+		case table != nil && (t.taken.Entries[table.ID] || !t.source.Selection.Has(stream.PreData)): // or it was there before
 			out = append(out, table)
 		}
 	}
@@ -182,16 +191,28 @@ func (t *Target) empty(tables []*stream.Entry, again []stream.DumpID) string {
 	}
 	for _, id := range again {
 		if t.byID[id].Table.LargeObjects {
-			q.WriteString(emptyBlobs)
+			q.WriteString(t.emptyBlobs())
 		}
 	}
 	return q.String()
 }
 
-// emptyBlobs empties all large objects, one after the other.
-const emptyBlobs = `SELECT count(*) FROM (SELECT fd, pg_catalog.lo_truncate(fd, 0) AS done FROM (SELECT pg_catalog.lo_open(oid, 131072) AS fd
-	FROM pg_catalog.pg_largeobject_metadata OFFSET 0) a OFFSET 0) b WHERE pg_catalog.lo_close(fd + done) = 0;
+// emptyBlobs returns the statement that empties the archive's large objects, one after the other; the target may have more.
+func (t *Target) emptyBlobs() string {
+	var entries []stream.Entry
+	for _, e := range t.byID {
+		if e.Desc == "BLOB" || e.Desc == "BLOB METADATA" {
+			entries = append(entries, *e)
+		}
+	}
+	oids := blobsOf(entries)
+	if len(oids) == 0 {
+		return ""
+	}
+	return `SELECT count(*) FROM (SELECT fd, pg_catalog.lo_truncate(fd, 0) AS done FROM (SELECT pg_catalog.lo_open(oid, 131072) AS fd
+	FROM pg_catalog.pg_largeobject_metadata WHERE oid IN (` + strings.Join(oids, ", ") + `) OFFSET 0) a OFFSET 0) b WHERE pg_catalog.lo_close(fd + done) = 0;
 `
+}
 
 func idList(ids []stream.DumpID) string {
 	s := make([]string, len(ids))

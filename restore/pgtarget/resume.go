@@ -178,10 +178,15 @@ func (t *Target) takeOver(ctx context.Context, h *stream.Header, entries []strea
 		return false, err
 	}
 	t.taken, t.ledger = l.taken, true
+	defer func() {
+		for p := range t.taken.Chunks { // what was put back is no longer among them
+			t.arrived(p.Table)
+		}
+	}()
 	sql := fmt.Sprintf("UPDATE pgmove.run SET run = %s, snapshot = %s, header = %s, prints = %s;\n", pgsession.Literal(h.Run),
 		pgsession.Literal(h.Source.Snapshot), packed(h), packed(stream.Prints(entries)))
 	if l.Header.Run != h.Run {
-		undo, err := t.putBack(entries, again)
+		undo, err := t.putBack(ctx, entries, again)
 		if err != nil {
 			return false, err
 		}
@@ -210,6 +215,9 @@ func (t *Target) goesOn(l *left, h *stream.Header, entries []stream.Entry) ([]st
 	case l.Header.Live != h.Live:
 		return nil, (&stream.Failure{Kind: stream.NotResumable, Object: t.conn.Name(), Msg: "the run began with another --via"}).
 			WithHint("give --via as it was given at first; else drop and create the database, and start afresh")
+	}
+	if err := h.Source.Selection.Same(&l.Header.Source.Selection); err != nil {
+		return nil, err
 	}
 	return again, stream.SameSchema(l.Prints, stream.Prints(entries))
 }
