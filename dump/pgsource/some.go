@@ -143,6 +143,10 @@ func (s *Source) Show(e *stream.Entry, format string, column int, field []byte) 
 		return string(field)
 	case t == pgtype.JSONBOID && len(field) > 0:
 		return string(field[1:])
+	case t == pgtype.NumericOID:
+		if text, ok := showNumeric(field); ok {
+			return text
+		}
 	}
 	m := pgtype.NewMap()
 	if typ, ok := m.TypeForOID(t); ok && t != pgtype.ByteaOID {

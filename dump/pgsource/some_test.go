@@ -210,3 +210,42 @@ func TestShow(t *testing.T) {
 		t.Error("a table that isn't there was found")
 	}
 }
+
+// TestShowNumeric compares with what the server prints.
+func TestShowNumeric(t *testing.T) {
+	p := testbed.Shared(t, 0)
+	db := testbed.Database(t, p)
+	values := []string{"0", "0.00", "-0.001", "1.50", "12345678901234567890.123450", "-10000", "10000.0001", "0.00000000000000000001", "1e30", "-99999999", "NaN", "123.4", "9999.9999"}
+	testbed.SQL(t, p, db, "CREATE TABLE n (v numeric); INSERT INTO n VALUES ("+strings.Join(quoted(values), "), (")+")")
+	s := looking(t, p, db, "binary")
+	e := found(t, s, "n", "v")
+	var got []string
+	w := stream.NewRowWriter(stream.FormatBinary, func(row []byte) error {
+		fields, err := stream.SplitRow(stream.FormatBinary, row, 1, nil)
+		got = append(got, s.Show(e, stream.FormatBinary, 0, fields[0]))
+		return err
+	})
+	if err := s.CopyTo(t.Context(), e, stream.Chunk{Format: stream.FormatBinary}, w); err != nil {
+		t.Fatal(err)
+	}
+	want, err := p.Query(t.Context(), db, "SELECT v FROM n")
+	if err != nil || len(want) != len(values) {
+		t.Fatal(err)
+	}
+	for i := range got {
+		if got[i] != want[i][0] {
+			t.Errorf("%s instead of %s", got[i], want[i][0])
+		}
+	}
+	if len(got) != len(values) {
+		t.Errorf("%d of %d", len(got), len(values))
+	}
+}
+
+func quoted(values []string) []string {
+	var out []string
+	for _, v := range values {
+		out = append(out, "'"+v+"'")
+	}
+	return out
+}
