@@ -12,6 +12,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -36,20 +37,25 @@ type Counter interface {
 // Level says how much is compared.
 type Level string
 
-// The levels. Both compare sequences and schema as well.
+// The levels. All but None compare sequences and schema as well.
 const (
 	None   Level = "none"
 	Count  Level = "count"
 	Digest Level = "digest"
+	// Rows is Digest, and names the rows by which tables differ.
+	Rows Level = "rows"
 )
+
+// Reads reports whether all rows are read, and not only counted.
+func (l Level) Reads() bool { return l == Digest || l == Rows }
 
 // ParseLevel reads a level's name.
 func ParseLevel(s string) (Level, error) {
 	switch l := Level(s); l {
-	case None, Count, Digest:
+	case None, Count, Digest, Rows:
 		return l, nil
 	}
-	return "", stream.Fail(stream.Usage, "no such validation: %q", s).WithHint("use none, count or digest")
+	return "", stream.Fail(stream.Usage, "no such validation: %q", s).WithHint("use none, count, digest or rows")
 }
 
 // Options tunes a validation.
@@ -63,7 +69,20 @@ type Options struct {
 	// Others says that the target may hold more than what was moved: it is a warning.
 	Others bool
 	// Early, where it isn't nil, is what was read while the target was being loaded.
-	Early   *Early
+	Early *Early
+	// Again, where it isn't nil, opens what has the expected rows, once level Rows needs them.
+	Again func(ctx context.Context) (Again, error)
+	// MaxDifferences is how many of a table's rows that differ are listed; ShowValues lists their values and not only
+	// their keys.
+	MaxDifferences int
+	ShowValues     bool
+	// Looks is how often rows that differ are looked at again, each time after Pause, where both sides are databases.
+	Looks int
+	Pause time.Duration
+	// Unverified is what the caller left out.
+	Unverified []string
+	// Memo, where it isn't nil, knows verdicts of an earlier validation, and keeps those of this one.
+	Memo    Memo
 	Observe stream.Observer
 }
 
@@ -72,10 +91,12 @@ type Verdict string
 
 // The verdicts.
 const (
-	Equal      Verdict = "equal"
-	Counted    Verdict = "counted" // the count is equal, the rows were not compared
-	Different  Verdict = "different"
-	Missing    Verdict = "missing"
+	Equal     Verdict = "equal"
+	Counted   Verdict = "counted" // the count is equal, the rows were not compared
+	Different Verdict = "different"
+	Missing   Verdict = "missing"
+	// Unstable tables differ only by rows that never stayed the same while they were looked at: it is no pass.
+	Unstable   Verdict = "unstable"
 	Unverified Verdict = "unverified"
 )
 
@@ -87,6 +108,10 @@ type Table struct {
 	Source  stream.Digest `json:"source"`
 	Target  stream.Digest `json:"target"`
 	Note    string        `json:"note,omitempty"`
+	// Checked is when an earlier validation came to this verdict; nil where it is of this one.
+	Checked *time.Time `json:"checked,omitempty"`
+	// Differences are the rows that differ, at level Rows.
+	Differences *Differences `json:"differences,omitempty"`
 }
 
 // Result is what a validation found.
@@ -118,12 +143,15 @@ func (r *Result) Err() error {
 		}
 		f.Msg += "\n  " + m
 	}
+	if r.Level == Digest && slices.ContainsFunc(r.Tables, func(t Table) bool { return t.Verdict == Different }) {
+		return f.WithHint("pgmove validate --validate rows, with --source or --archive, names the rows that differ")
+	}
 	return f
 }
 
 // Run compares the target with the snapshot's contents.
 func Run(ctx context.Context, want *stream.Contents, t Target, o Options) (*Result, error) {
-	res := &Result{Level: o.Level}
+	res := &Result{Level: o.Level, Unverified: slices.Clone(o.Unverified)}
 	if o.Level == None {
 		return res, nil
 	}
@@ -163,6 +191,11 @@ type group struct {
 	got    stream.Digest
 	gone   []string
 	note   string
+	found  []*stream.Entry // on the target
+	left   int             // chunks still to be compared
+
+	differences *Differences
+	checked     *time.Time // an earlier validation found it equal
 }
 
 func compareTables(ctx context.Context, want *stream.Contents, t Target, entries []stream.Entry, o Options, res *Result) error {
@@ -181,8 +214,11 @@ func compareTables(ctx context.Context, want *stream.Contents, t Target, entries
 		id stream.DumpID
 	}
 	var jobs []job
-	byRows := o.Level == Digest
+	byRows := o.Level.Reads()
 	for _, g := range groups {
+		if g.known(o.Memo, byRows) {
+			continue
+		}
 		if got, ok := o.Early.found(g); ok && byRows && got == g.want {
 			g.got = got
 			continue
@@ -199,6 +235,7 @@ func compareTables(ctx context.Context, want *stream.Contents, t Target, entries
 			table := tc.Table
 			table.Bytes = found.Table.Bytes
 			e.Table = &table
+			g.found = append(g.found, &e)
 			cs := []stream.Chunk{{Format: tc.Format}}
 			if byRows || tc.Table.LargeObjects {
 				var err error
@@ -209,6 +246,7 @@ func compareTables(ctx context.Context, want *stream.Contents, t Target, entries
 			for _, c := range cs {
 				c.Format = tc.Format
 				jobs = append(jobs, job{g, &e, c, tc.ID})
+				g.left++
 			}
 		}
 	}
@@ -220,6 +258,7 @@ func compareTables(ctx context.Context, want *stream.Contents, t Target, entries
 	o.Observe.Send(plan)
 	var mu sync.Mutex
 	workers := stream.NewWorkers(o.Jobs)
+	waited := ctx // beyond the group's end
 	eg, ctx := errgroup.WithContext(ctx)
 	eg.SetLimit(max(o.Jobs, 1))
 	for _, j := range jobs {
@@ -237,15 +276,26 @@ func compareTables(ctx context.Context, want *stream.Contents, t Target, entries
 			defer mu.Unlock()
 			j.g.got.Add(d)
 			job.Done(d.Rows, bytes)
+			if j.g.left--; j.g.left == 0 {
+				if err := j.g.keep(o.Memo, byRows); err != nil {
+					return err
+				}
+			}
 			return nil
 		})
 	}
 	if err := eg.Wait(); err != nil {
 		return err
 	}
+	if o.Level == Rows {
+		if err := drill(waited, t, groups, o); err != nil {
+			return err
+		}
+	}
 	for _, g := range groups {
 		res.Tables = append(res.Tables, g.verdict(byRows, res))
 	}
+	res.recall()
 	return nil
 }
 
@@ -294,30 +344,4 @@ func digest(format string, read func(io.Writer) error) (stream.Digest, int64, er
 		return stream.Digest{}, 0, err
 	}
 	return d.Digest(), d.Bytes(), d.Close()
-}
-
-func (g *group) verdict(byRows bool, res *Result) Table {
-	t := Table{Name: g.name, Source: g.want, Target: g.got, Note: g.note}
-	for _, tc := range g.tables {
-		t.IDs = append(t.IDs, int32(tc.ID))
-	}
-	if g.note != "" {
-		res.Unverified = append(res.Unverified, g.name+": "+g.note)
-	}
-	switch {
-	case len(g.gone) > 0:
-		t.Verdict = Missing
-		res.Mismatches = append(res.Mismatches, fmt.Sprintf("table %s is missing on the target", g.gone[0]))
-	case g.want.Rows != g.got.Rows:
-		t.Verdict = Different
-		res.Mismatches = append(res.Mismatches, fmt.Sprintf("table %s has %d rows instead of %d", g.name, g.got.Rows, g.want.Rows))
-	case !byRows:
-		t.Verdict = Counted
-	case g.want != g.got:
-		t.Verdict = Different
-		res.Mismatches = append(res.Mismatches, fmt.Sprintf("table %s has %d rows, as it should, but not the same ones", g.name, g.got.Rows))
-	default:
-		t.Verdict = Equal
-	}
-	return t
 }

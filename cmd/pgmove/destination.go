@@ -94,7 +94,7 @@ func (d *destination) open(ctx context.Context, c *cli.Context, src stream.Sourc
 	if d.level != validate.None || d.occupied != nil {
 		d.compared, err = openCompared(ctx, c, d.conn, src, comparing{noSchema: d.noSchema}, o)
 	}
-	if err == nil && d.level == validate.Digest {
+	if err == nil && d.level.Reads() {
 		if l, ok := d.compared.(validate.Loaded); ok {
 			d.early = validate.NewEarly(l, o)
 		}

@@ -141,7 +141,11 @@ func openMySource(ctx context.Context, c *cli.Context, co *mysession.Conn, o str
 	if err != nil {
 		return nil, err
 	}
-	return mysource.Open(ctx, co, mysource.Options{Jobs: c.Int("jobs"), SplitSize: size, Patience: patience, Observe: o})
+	p, err := maxRate(c)
+	if err != nil {
+		return nil, err
+	}
+	return mysource.Open(ctx, co, mysource.Options{Jobs: c.Int("jobs"), SplitSize: size, Pace: p, Patience: patience, Observe: o})
 }
 
 func openMyCompared(ctx context.Context, c *cli.Context, co *mysession.Conn, o stream.Observer) (*mysource.Source, error) {
@@ -149,7 +153,11 @@ func openMyCompared(ctx context.Context, c *cli.Context, co *mysession.Conn, o s
 	if err != nil {
 		return nil, err
 	}
-	return mysource.Open(ctx, co, mysource.Options{Jobs: c.Int("jobs"), SplitSize: size, Uncovered: true, Patience: patience, Observe: o, Side: "validate"})
+	p, err := maxRate(c)
+	if err != nil {
+		return nil, err
+	}
+	return mysource.Open(ctx, co, mysource.Options{Jobs: c.Int("jobs"), SplitSize: size, Uncovered: true, Pace: p, Patience: patience, Observe: o, Side: "validate"})
 }
 
 // definer reads --definer; --no-owner stands for strip.

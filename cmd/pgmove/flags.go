@@ -59,10 +59,11 @@ func toolFlag() cli.Flag {
 }
 
 func validateFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "validate", Value: string(validate.Digest), Usage: "none, count or digest"},
+	return append([]cli.Flag{
+		&cli.StringFlag{Name: "validate", Value: string(validate.Digest), Usage: "none, count, digest, or rows: digest, and on a mismatch the rows that differ"},
 		&cli.BoolFlag{Name: "no-schema-check", Usage: "do not compare the schemas (which needs a pg_dump as new as the target)"},
-	}
+		rateFlag(),
+	}, drillFlags()...)
 }
 
 func dumpFlags() []cli.Flag {
@@ -159,6 +160,9 @@ func noArgs(c *cli.Context) error {
 	if c.Args().Present() {
 		return stream.Fail(stream.Usage, "unexpected argument %q", c.Args().First()).WithHint("see pgmove %s --help", c.Command.Name)
 	}
+	if err := checkDrilling(c); err != nil {
+		return err
+	}
 	if c.IsSet("jobs") && (c.Int("jobs") < 1 || c.Int("jobs") > 256) {
 		return stream.Fail(stream.Usage, "--jobs %d: a number from 1 to 256 is needed", c.Int("jobs"))
 	}
@@ -219,6 +223,9 @@ func openSource(ctx context.Context, c *cli.Context, co conn, kept bool, prior *
 		}
 		opts.SplitSize = n
 	}
+	if opts.Pace, err = maxRate(c); err != nil {
+		return nil, err
+	}
 	return openedSource(pgsource.Open(ctx, co.(*pgsession.Conn), opts))
 }
 
@@ -226,7 +233,7 @@ func openSource(ctx context.Context, c *cli.Context, co conn, kept bool, prior *
 type comparing struct{ noSchema, ownFilters bool }
 
 // openCompared opens a target for reading, the way the contents were read.
-func openCompared(ctx context.Context, c *cli.Context, co conn, src stream.Source, how comparing, o stream.Observer) (source, error) {
+func openCompared(ctx context.Context, c *cli.Context, co conn, src stream.Source, how comparing, o stream.Observer) (s source, err error) {
 	if my, ok := co.(*mysession.Conn); ok {
 		return openedSource(openMyCompared(ctx, c, my, o))
 	}
@@ -239,12 +246,15 @@ func openCompared(ctx context.Context, c *cli.Context, co conn, src stream.Sourc
 		}
 		opts.SplitSize = n
 	}
-	s, err := pgsource.Open(ctx, co.(*pgsession.Conn), opts)
+	if opts.Pace, err = maxRate(c); err != nil {
+		return nil, err
+	}
+	s, err = openedSource(pgsource.Open(ctx, co.(*pgsession.Conn), opts))
 	if err != nil && stream.KindOf(err) == stream.Preflight && strings.Contains(err.Error(), "pg_dump") {
 		return nil, stream.Fail(stream.Preflight, "the target's schema could not be compared").Because(err).
 			WithHint("install that version, or give --no-schema-check: the report then says that the schema is unverified")
 	}
-	return openedSource(s, err)
+	return s, err
 }
 
 func openTarget(ctx context.Context, c *cli.Context, co conn, o stream.Observer) (target, error) {

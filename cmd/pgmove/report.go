@@ -41,6 +41,7 @@ type Report struct {
 	Plan *Plan `json:"plan,omitempty"`
 
 	conns    map[string]conn // by side
+	drill    drilling
 	jobs     int
 	noSchema bool
 	noOwner  bool
@@ -116,7 +117,7 @@ type SectionReport struct {
 }
 
 func newReport(c *cli.Context) *Report {
-	return &Report{Command: c.Command.Name, Tool: version, Started: time.Now(), jobs: c.Int("jobs"), noSchema: c.Bool("no-schema-check"),
+	return &Report{Command: c.Command.Name, Tool: version, Started: time.Now(), drill: newDrilling(c), jobs: c.Int("jobs"), noSchema: c.Bool("no-schema-check"),
 		noOwner: c.Bool("no-owner") || c.IsSet("definer") && c.String("definer") != "keep", noACL: c.Bool("no-acl"), clean: c.Bool("clean"),
 		loadTime: map[stream.DumpID]time.Duration{}, loaded: map[stream.DumpID]int64{}, phases: map[string]string{}, before: map[string]int{}, warned: map[string]bool{},
 		conns: map[string]conn{}}
@@ -261,7 +262,7 @@ func (r *Report) print(w io.Writer) {
 	tables := slices.Clone(r.Tables)
 	slices.SortStableFunc(tables, func(a, b TableReport) int {
 		bad := func(t TableReport) int {
-			if t.Verdict == string(validate.Different) || t.Verdict == string(validate.Missing) {
+			if t.Verdict == string(validate.Different) || t.Verdict == string(validate.Unstable) || t.Verdict == string(validate.Missing) {
 				return 0
 			}
 			return 1
@@ -289,6 +290,7 @@ func (r *Report) print(w io.Writer) {
 	}
 	printTable(w, []string{"side", "section", "from", "time"}, rows)
 	if r.Result != nil {
+		r.printDifferences(w)
 		fmt.Fprintf(w, "\nvalidated: %d tables, %d sequences, %d schema entries compared\n", len(r.Result.Tables), r.Result.Sequences, r.Result.Schema)
 		for i, u := range r.Result.Unverified {
 			if i == shown {
@@ -318,6 +320,8 @@ func (r *Report) verdict() string {
 		return "unverified"
 	case r.Result.Level == validate.Count:
 		return "counted"
+	case len(r.Result.Unverified) > 0:
+		return fmt.Sprintf("equal, %d unverified", len(r.Result.Unverified))
 	}
 	return "equal"
 }

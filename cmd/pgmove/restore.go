@@ -90,6 +90,7 @@ func runRestore(ctx context.Context, c *cli.Context, rep *Report) error {
 	if a.foreign != "" {
 		a.contents.Count(a.Taken())
 	}
+	rep.drill.again = func(ctx context.Context) (validate.Again, error) { return inArchive(ctx, a.Reader) }
 	return to.finish(ctx, a.contents.Only(to.selection), rep)
 }
 
@@ -123,7 +124,7 @@ func awaitArchive(ctx context.Context, c *cli.Context, o stream.Observer) (*arch
 func (d *destination) countOnly(tool string, rep *Report) {
 	rep.noSchema = true
 	d.noSchema = true
-	if d.level == validate.Digest {
+	if d.level.Reads() {
 		d.level = validate.Count
 		stream.Observer(rep.observe).Warn("restore", "the archive was written by "+tool+" and has no digests: its rows are counted, not compared, and neither is the schema")
 	}

@@ -61,6 +61,7 @@ func runRun(ctx context.Context, c *cli.Context, rep *Report) error {
 	if err != nil {
 		return err
 	}
+	rep.drill.again = ofRun(c, from, via, contents, rep.observe)
 	if to.occupied != nil {
 		err = to.isThere(ctx, contents, rep)
 	} else {
@@ -240,7 +241,9 @@ func compare(ctx context.Context, level validate.Level, contents *stream.Content
 		}
 	}
 	res, err := validate.Run(ctx, contents, target, validate.Options{Level: level, Jobs: rep.jobs, NoSchema: rep.noSchema, Early: early, Others: rep.clean,
-		NoOwner: rep.noOwner || contents.Header.Source.NoOwner, NoACL: rep.noACL || contents.Header.Source.NoACL, Observe: rep.observe})
+		NoOwner: rep.noOwner || contents.Header.Source.NoOwner, NoACL: rep.noACL || contents.Header.Source.NoACL, Again: rep.drill.open,
+		MaxDifferences: rep.drill.max, ShowValues: rep.drill.values, Looks: rep.drill.looks, Pause: rep.drill.pause, Memo: rep.drill.memo, Unverified: rep.drill.unverified, Observe: rep.observe})
+	rep.drill.close()
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func (s *Source) Split(ctx context.Context, e *stream.Entry) ([]stream.Chunk, er
 	if e.Table.LargeObjects {
 		return s.splitBlobs(ctx)
 	}
-	r := s.rels[e.CatalogID[1]]
+	r := s.relationOf(e)
 	format := s.format(e, r)
 	one := []stream.Chunk{{Format: format, Bytes: e.Table.Bytes}}
 	size := s.splitSize()
@@ -165,6 +165,7 @@ func (s *Source) CopyTo(ctx context.Context, e *stream.Entry, c stream.Chunk, w 
 }
 
 func (s *Source) copyTo(ctx context.Context, e *stream.Entry, c stream.Chunk, w io.Writer) error {
+	w = s.opts.Pace.Writer(ctx, w)
 	if c.Format == stream.FormatBlobs {
 		return s.with(ctx, func(wk *worker) error {
 			_, err := wk.sess.CopyTo(ctx, w, blobQuery(string(c.Range)))

@@ -45,7 +45,7 @@ func (s *Source) LoadedTo(ctx context.Context, e *stream.Entry, format string, p
 		r := &relation{pages: number(row[0])}
 		cond = string(ctidRanges(r, int64(of), format)[part].Range)
 	}
-	_, err = sess.CopyTo(ctx, w, copyQuery(e.Table, cond, format))
+	_, err = sess.CopyTo(ctx, s.opts.Pace.Writer(ctx, w), copyQuery(e.Table, cond, format))
 	return pgsession.Explain(err, e.Name())
 }
 

@@ -63,6 +63,8 @@ type Options struct {
 	NoSchema bool
 	// NoIndex says that nobody will ask for the Index: what it needs is not kept.
 	NoIndex bool
+	// Pace bounds how many bytes of rows a second are read; nil for no bound.
+	Pace *stream.Pace
 	// Patience is how long an unreachable server is tried again.
 	Patience time.Duration
 	// Observe gets warnings.
@@ -111,6 +113,10 @@ type Source struct {
 	earlyOver bool
 	hold      context.CancelFunc
 	held      sync.WaitGroup
+
+	ownEncoding string // the database's
+	basesMu     sync.Mutex
+	bases       map[uint32]uint32 // see readBases
 }
 
 // Open connects to the source and checks, without locking anything, that it can
@@ -134,7 +140,7 @@ func Open(ctx context.Context, conn *pgsession.Conn, o Options) (*Source, error)
 		return nil, err
 	}
 	s.coordinator = co
-	s.versnum = co.VersionNum
+	s.versnum, s.ownEncoding = co.VersionNum, co.Encoding
 	if o.Encoding == "" {
 		s.opts.Encoding = co.Encoding
 	}
