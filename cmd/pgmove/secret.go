@@ -41,8 +41,13 @@ func withSecretFlags(commands []*cli.Command) {
 	}
 }
 
-// connString finds a side's connection string, whichever engine's: the flag's own, a file's, or a secret's of AWS. It is ""
-// where none is given.
+// given says whether a side's connection string is given in any way.
+func given(c *cli.Context, side string) bool {
+	return strings.TrimSpace(c.String(side)) != "" || c.String(side+"-file") != ""
+}
+
+// connString finds a side's connection string, whichever engine's: the flag's own, a file's, or a secret's of AWS. It fetches:
+// once a command is enough.
 func connString(ctx context.Context, c *cli.Context, side string) (string, error) {
 	s, file := strings.TrimSpace(c.String(side)), c.String(side+"-file")
 	if s != "" && file != "" {
@@ -74,13 +79,21 @@ func connString(ctx context.Context, c *cli.Context, side string) (string, error
 	return s, nil
 }
 
+// byToken is a connection, of whichever engine, that can log in with passwords made for it.
+type byToken interface {
+	Authenticate(pgsession.Minter) error
+}
+
 // authenticate sees to --source-auth and --target-auth.
-func authenticate(c *cli.Context, side string, conn *pgsession.Conn) error {
+func authenticate(c *cli.Context, side string, conn any) error {
 	switch how := c.String(side + "-auth"); how {
 	case "password", "":
 		return nil
 	case "rds-iam":
-		return conn.Authenticate(mint)
+		if conn, ok := conn.(byToken); ok {
+			return conn.Authenticate(mint)
+		}
+		return stream.Fail(stream.Usage, "--%s-auth rds-iam: only PostgreSQL's logins by IAM are known", side)
 	default:
 		return stream.Fail(stream.Usage, "--%s-auth %q: password or rds-iam is needed", side, how)
 	}
