@@ -98,6 +98,7 @@ func TestCanaries(t *testing.T) {
 	b := birds{"the source's password": "CANARY-source:p@ss", "the target's password": "CANARY-target-17", "a wrong password": "CANARY-wrong-3",
 		"PGPASSWORD": "CANARY-variable-9", "the key file's password": "CANARY-sslpassword", "the authentication key": "CANARY-mac-key-of-both-sides",
 		"the session token": "CANARY-session-token", "the identity": id.String(), "another identity": stranger.String(), "a wrong secret key": "CANARY-wrong-secret-key",
+		"a mounted secret": "CANARY-mounted", "a secret of AWS": "CANARY-aws:secret@1",
 		"server": "CANARY-server", "mapping": "CANARY-mapping", "subscription": "CANARY-subscription", "a role's password": "CANARY-role"}
 	env := []string{}
 	for _, kv := range s3.Env() {
@@ -117,7 +118,9 @@ func TestCanaries(t *testing.T) {
 	testbed.SQL(t, p, src, fmt.Sprintf("CREATE SUBSCRIPTION sub CONNECTION 'host=127.0.0.1 port=1 password=%s' PUBLICATION x WITH (connect = false, slot_name = NONE)", b["subscription"]))
 	from := p.URLAs("giver", b["the source's password"], src)
 	pass := secretFile(t, fmt.Sprintf("127.0.0.1:%d:*:taker:%s\n", p.Port(), b["the target's password"]))
-	env = append(env, "PGPASSFILE="+pass, "PGMOVE_SOURCE="+from, "AWS_EC2_METADATA_DISABLED=true")
+	keeper := secretsManager(t, map[string]string{"source": asRDS(t, p, "giver", b["the source's password"], src), "wrong": asRDS(t, p, "giver", b["a secret of AWS"], src),
+		"broken": `{"password":"` + b["a secret of AWS"], "url": "postgres://u:" + b["a secret of AWS"] + "@h:port/x", "other": `{"engine":"oracle","password":"` + b["a secret of AWS"] + `"}`})
+	env = append(env, "AWS_ENDPOINT_URL_SECRETS_MANAGER="+keeper, "PGPASSFILE="+pass, "PGMOVE_SOURCE="+from, "AWS_EC2_METADATA_DISABLED=true")
 	to := func(db string) string {
 		return fmt.Sprintf("postgres://taker@127.0.0.1:%d/%s?sslmode=disable", p.Port(), db)
 	}
@@ -157,6 +160,15 @@ func TestCanaries(t *testing.T) {
 		{3, replaced("PGMOVE_SOURCE=postgres://u:" + b["a wrong password"] + "@127.0.0.1:port/x"), "dump --to " + dir + "3"},
 		{3, replaced("PGMOVE_SOURCE=host=h sslkey=/no/key sslcert=/no/cert sslmode=require sslpassword=" + b["the key file's password"]), "dump --to " + dir + "4"},
 		{10, env, "run --target " + to(dst)},
+		{0, replaced("PGMOVE_SOURCE="), "validate --source aws-secret://source --target " + to(dst)},
+		{12, replaced("PGMOVE_SOURCE=aws-secret://wrong"), "run --target " + to(fourth)},
+		{10, replaced("PGMOVE_SOURCE=aws-secret://broken"), "run --target " + to(fourth)},
+		{10, replaced("PGMOVE_SOURCE=aws-secret://other"), "run --target " + to(fourth)},
+		{3, replaced("PGMOVE_SOURCE=aws-secret://url"), "run --target " + to(fourth)},
+		{3, replaced("PGMOVE_SOURCE="), "run --source-file " + secretFile(t, "postgres://u:"+b["a mounted secret"]+"@h:port/x") + " --target " + to(fourth)},
+		{12, replaced("PGMOVE_SOURCE=", "PGMOVE_SOURCE_FILE="+secretFile(t, asRDS(t, p, "giver", b["a mounted secret"], src))), "run --target " + to(fourth)},
+		{0, env, "man"},
+		{0, env, "completion bash"},
 		{12, replaced("AWS_SECRET_ACCESS_KEY=" + b["a wrong secret key"]), "verify --s3-path-style " + bucket},
 		{12, replaced("AWS_SESSION_TOKEN="+b["the session token"], "AWS_SECRET_ACCESS_KEY="+b["a wrong secret key"]), "dump --s3-path-style --to " + bucket + "2"},
 		{31, env, "verify --identity " + identity + " --mac-key " + secretFile(t, b["the session token"]) + " " + sealed},

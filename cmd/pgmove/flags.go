@@ -126,13 +126,19 @@ func join(lists ...[]cli.Flag) []cli.Flag {
 // connFlag reads a connection string. Only --source and its variable name the
 // source: the PG* variables fill in what a string leaves open, but never replace it.
 func connFlag(c *cli.Context, name string) (conn, error) {
-	s := c.String(name)
-	if strings.TrimSpace(s) == "" {
+	if !given(c, name) {
 		return nil, stream.Fail(stream.Usage, "--%s is missing", name).
 			WithHint("give --%s postgres://user@host/database, or mysql://…, or set PGMOVE_%s", name, strings.ToUpper(name))
 	}
+	s, err := connString(c.Context, c, name)
+	if err != nil {
+		return nil, err
+	}
 	co, err := parseConn(s)
 	if err != nil {
+		return nil, err
+	}
+	if err := authenticate(c, name, co); err != nil {
 		return nil, err
 	}
 	return co, checkFlags(c, co)

@@ -18,9 +18,6 @@ import (
 	"github.com/pgmove/pgmove/stream"
 )
 
-// version is set by the linker.
-var version = "dev"
-
 func main() {
 	noCore()
 	os.Exit(Main(os.Args, os.Stdout, os.Stderr))
@@ -34,7 +31,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	app := &cli.App{
 		Name:        "pgmove",
 		Usage:       "move a PostgreSQL database to another server, and prove that everything arrived",
-		Version:     version,
+		Version:     versionText(),
 		Writer:      stdout,
 		ErrWriter:   stderr,
 		Description: exitCodes,
@@ -45,7 +42,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		// A pattern may hold a comma.
 		DisableSliceFlagSeparator: true,
 		Commands: []*cli.Command{newRunCommand(), newDumpCommand(), newRestoreCommand(), newValidateCommand(),
-			newVerifyCommand(), newInspectCommand(), newSnapshotCommand()},
+			newVerifyCommand(), newInspectCommand(), newSnapshotCommand(), newCompletionCommand(), newManCommand()},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return stream.Fail(stream.Usage, "no such command: %q", c.Args().First()).WithHint("pgmove --help lists the commands")
@@ -54,6 +51,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		},
 		OnUsageError: usageError,
 	}
+	withSecretFlags(app.Commands)
 	for _, c := range app.Commands {
 		c.OnUsageError = usageError
 		addWatchFlags(c)

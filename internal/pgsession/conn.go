@@ -35,6 +35,7 @@ type Conn struct {
 	// StandStill is how long a connection may wait without a byte before the server is asked whether
 	// it lives; two minutes where it is 0. See watch.
 	StandStill time.Duration
+	minted     atomic.Pointer[string] // what Password returned last, for scrub; see Authenticate
 }
 
 // ours are the parameters of libpq that pgx would send to the server as settings.
@@ -133,8 +134,8 @@ func (c *Conn) fresh(ctx context.Context) (*pgconn.Config, error) {
 	p, err := c.Password(ctx)
 	if err != nil {
 		f := &stream.Failure{Kind: stream.Denied, Object: c.Name(), Msg: "no password could be had for it", Err: err}
-		if stream.KindOf(err) == stream.Outage {
-			f.Kind = stream.Outage
+		if k := stream.KindOf(err); k != stream.Failed {
+			f.Kind = k
 		}
 		return nil, f
 	}
@@ -171,7 +172,7 @@ func (c *Conn) scrub(err error) error {
 	if errors.As(err, &cerr) && cerr.Unwrap() != nil {
 		s = cerr.Unwrap().Error()
 	}
-	for _, p := range []string{c.config.Password, c.keyPassword} {
+	for _, p := range []string{c.config.Password, c.keyPassword, c.lastMinted()} {
 		if p != "" {
 			s = strings.ReplaceAll(s, p, "(password)")
 		}

@@ -1,9 +1,11 @@
 package pgsession
 
 import (
+	"context"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pgmove/pgmove/stream"
 )
@@ -52,10 +54,14 @@ func (c *Conn) Tool(major int) (t *Tool, err error) {
 
 // password hands the password over: in a password file that has no name, else in the environment.
 func (t *Tool) password(c *Conn, major int) error {
-	pw := c.config.Password
-	if pw == "" {
-		return nil
+	// The program starts at once, and nothing but a token is waited for.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cfg, err := c.fresh(ctx)
+	if err != nil || cfg.Password == "" {
+		return err
 	}
+	pw := cfg.Password
 	line := "*:*:*:*:" + strings.NewReplacer(`\`, `\\`, `:`, `\:`).Replace(pw) + "\n"
 	const longest = 300 // of a line, before 13
 	if !strings.ContainsAny(pw, "\r\n") && (major >= 13 || len(line) < longest) {

@@ -150,6 +150,9 @@ install_distribution() {
 	fi
 	# go test -race links with the C compiler.
 	command -v "${CC:-gcc}" >/dev/null || need+=(gcc libc6-dev)
+	# The completion scripts are tried in the shells that they are for.
+	command -v zsh >/dev/null || need+=(zsh)
+	command -v fish >/dev/null || need+=(fish)
 	if ! command -v npm >/dev/null && x86_64_linux && [[ -n $(servers_to_do) ]]; then need+=(npm); fi
 	((${#need[@]} == 0)) && return
 	packages "${need[@]}"
