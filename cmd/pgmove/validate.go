@@ -48,6 +48,7 @@ func runValidate(ctx context.Context, c *cli.Context, rep *Report) error {
 		return err
 	}
 	defer target.Close()
+	rep.reads("target", target)
 	return compare(ctx, level, contents, target, nil, rep)
 }
 
@@ -89,6 +90,7 @@ func expected(ctx context.Context, c *cli.Context, to conn, rep *Report) (*strea
 		return nil, err
 	}
 	defer src.Close()
+	rep.reads("source", src)
 	return dump.Measure(ctx, src, dump.Options{Jobs: c.Int("jobs"), Tool: version, Observe: rep.observe})
 }
 
