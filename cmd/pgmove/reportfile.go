@@ -34,6 +34,9 @@ func reportFlag() cli.Flag {
 		"which holds the digests for a later validate --digests; may be given more than once"}
 }
 
+// Get is flag.Getter's.
+func (o *outputs) Get() any { return o }
+
 // isPage reports whether a file is to be a page.
 func isPage(name string) bool {
 	ext := strings.ToLower(filepath.Ext(name))

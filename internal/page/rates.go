@@ -63,7 +63,7 @@ func drawRates(r *report) *rates {
 	}
 	y := func(v float64) float64 { return 8 + rateHeight*(1-v/top) }
 	for v := 0.0; v <= top*1.001; v += step {
-		p.Levels = append(p.Levels, mark{Y: y(v), Label: bytes(int64(v)) + "/s"})
+		p.Levels = append(p.Levels, mark{Y: y(v), Label: strings.Replace(bytes(int64(v)), ".0 ", " ", 1) + "/s"})
 	}
 	x := func(s float64) float64 { return gutter + min(s, r.Seconds)*plotWidth/r.Seconds }
 	for i, rate := range rest {
@@ -112,7 +112,7 @@ type wait struct {
 // waitsFor says what each group of workers waits for when it is not busy.
 var waitsFor = map[string]string{
 	"read":      "the target to take rows (in a direct run a reader's bar lasts until its rows are loaded)",
-	"load":      "rows from the source",
+	"load":      "rows from the source, or tables that can be read back",
 	"build":     "a table's last row, or locks that another builder holds",
 	"define":    "the section before",
 	"read back": "tables to be complete",
@@ -124,7 +124,7 @@ func (v *view) waits() {
 		return
 	}
 	for _, g := range v.Picture.Groups {
-		if g.Lanes > 0 && g.Work > 0 {
+		if g.Lanes > 0 && g.Work+g.Waited > v.Report.Seconds/100 {
 			v.Waits = append(v.Waits, wait{g.Name, g.Lanes, g.Work, g.Waited, g.Busy, waitsFor[g.Name]})
 		}
 	}

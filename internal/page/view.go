@@ -24,7 +24,7 @@ type view struct {
 	Tone     string // good, plain or bad
 	Headline string
 	Lead     string
-	Next     string
+	Next     []part
 	When     string
 	Route    string
 	Figures  []figure
@@ -35,6 +35,7 @@ type view struct {
 	Differences lines
 	Warnings    lines
 	Unverified  lines
+	TableCount  string
 	Rows        []row
 	Rest        *row
 	AllRows     row
@@ -144,12 +145,13 @@ func (v *view) figures() {
 		}
 	}
 	add := func(value, name string) { v.Figures = append(v.Figures, figure{value, name}) }
-	add(count(tables), "tables")
+	v.TableCount = count(tables)
+	add(v.TableCount, "tables")
 	add(count(r.Rows), "rows")
 	add(bytes(r.Bytes), "of rows")
 	add(took(r.Seconds), "from start to end")
 	if r.Seconds > 0 {
-		add(bytes(int64(float64(r.Bytes)/r.Seconds))+"/s", "over the whole time")
+		add(bytes(int64(float64(r.Bytes)/r.Seconds))+"/s", "on average")
 	}
 	if c := r.Contents; c != nil {
 		add(count(len(c.Schema)), "definitions")
