@@ -72,11 +72,11 @@ type row struct {
 }
 
 type sizeRow struct {
-	Name                  string
-	Source, Target        string
-	SourceW, TargetW      float64 // of 100
-	Change                string
-	source, target, whole int64
+	Name             string
+	Source, Target   string
+	SourceW, TargetW float64 // of 100
+	Change           string
+	source, target   int64
 }
 
 type slow struct {
