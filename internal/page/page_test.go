@@ -55,7 +55,7 @@ func TestHostileNames(t *testing.T) {
 	r.Tool, r.Command = hostile[3], hostile[4]
 	r.Warnings, r.Result.Unverified, r.Result.Mismatches = hostile, hostile, hostile
 	r.Connections = []connection{{Side: "source", Name: hostile[0], Mode: hostile[1], TLS: hostile[2]}}
-	r.Servers = []server{{hostile[0], hostile[1], hostile[2]}}
+	r.Servers = []server{{hostile[0], hostile[1], hostile[2], hostile[3]}}
 	for i, h := range hostile {
 		r.Settings = append(r.Settings, setting{h, h, i%2 == 0})
 		r.Tables[i].Note, r.Tables[i].Verdict = h, h

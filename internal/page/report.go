@@ -109,6 +109,7 @@ type contents struct {
 // server is a database server, or what dumped its schema.
 type server struct {
 	Side    string `json:"side"`
+	Name    string `json:"name"` // with the version
 	Version string `json:"version"`
 	Tool    string `json:"pg_dump"`
 }

@@ -316,7 +316,7 @@ func (v *view) settings() {
 	}
 	add("pgmove", r.Tool)
 	for _, s := range r.Servers {
-		text := "PostgreSQL " + s.Version
+		text := cmp.Or(s.Name, "PostgreSQL "+s.Version)
 		if s.Tool != "" {
 			text += ", its schema read by pg_dump " + s.Tool
 		}
@@ -324,7 +324,7 @@ func (v *view) settings() {
 	}
 	if c := r.Contents; c != nil {
 		if !slices.ContainsFunc(r.Servers, func(s server) bool { return s.Side == "source" }) {
-			add("source", "PostgreSQL "+c.Header.Source.Version)
+			add("source", c.Header.Source.Version)
 		}
 		add("encoding", c.Header.Source.Encoding)
 		add("snapshot", c.Header.Source.Snapshot)
