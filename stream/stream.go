@@ -235,3 +235,12 @@ func (h *Hash) UnmarshalText(b []byte) error {
 	_, err := hex.Decode(h[:], b)
 	return err
 }
+
+// DiskSize is what a table takes on its server's disk, in bytes. Both parts may have grown or shrunk since they were asked for.
+type DiskSize struct {
+	Namespace Text `json:"-"`
+	Name      Text `json:"-"`
+	// Table is the rows' with TOAST, Indexes that of all indexes.
+	Table   int64 `json:"table"`
+	Indexes int64 `json:"indexes"`
+}

@@ -56,6 +56,7 @@ func runDump(ctx context.Context, c *cli.Context, rep *Report) error {
 	}
 	defer src.Close()
 	rep.connected()
+	rep.reads("source", src)
 	if was.sealed != nil {
 		contents := &was.sealed.Manifest().Contents
 		facts := src.Facts()

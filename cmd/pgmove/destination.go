@@ -128,6 +128,9 @@ func (d *destination) close() {
 // finish validates, and drops the ledger when all is equal.
 func (d *destination) finish(ctx context.Context, contents *stream.Contents, rep *Report) error {
 	rep.setContents(contents)
+	if d.compared != nil {
+		rep.reads("target", d.compared)
+	}
 	d.target.Loaded()
 	if d.level != validate.None {
 		if err := compare(ctx, d.level, contents, d.compared, d.early, rep); err != nil {

@@ -11,8 +11,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
-
-	"github.com/pgmove/pgmove/stream"
 )
 
 // ending is how a command ended. Its JSON form is the termination message.
@@ -78,21 +76,6 @@ func endingOf(w *watcher, err error) ending {
 	resumable := slices.Contains([]string{"run", "dump", "restore"}, e.Command)
 	e.Resume = resumable && (e.ExitCode == 20 || e.ExitCode >= 128)
 	return e
-}
-
-// hintOf returns what to do next, "" where nobody knows.
-func hintOf(err error) string {
-	for err != nil {
-		var f *stream.Failure
-		if !errors.As(err, &f) {
-			return ""
-		}
-		if f.Hint != "" {
-			return f.Hint
-		}
-		err = f.Err
-	}
-	return ""
 }
 
 // terminationLog is where Kubernetes reads a container's last message. A variable for the tests alone.

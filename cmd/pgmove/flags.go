@@ -43,10 +43,6 @@ func jobsFlag() cli.Flag {
 	return &cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Value: min(max(runtime.NumCPU(), 2), 8), Usage: "how many chunks to work on at a time, on each side"}
 }
 
-func reportFlag() cli.Flag {
-	return &cli.StringFlag{Name: "report", Usage: "write the report as JSON to `FILE`; it holds the digests for a later validate --digests"}
-}
-
 func ownerFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{Name: "no-owner", Usage: "leave objects with the role that restores"},

@@ -42,7 +42,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		// A pattern may hold a comma.
 		DisableSliceFlagSeparator: true,
 		Commands: []*cli.Command{newRunCommand(), newDumpCommand(), newRestoreCommand(), newValidateCommand(),
-			newVerifyCommand(), newInspectCommand(), newSnapshotCommand(), newCompletionCommand(), newManCommand()},
+			newVerifyCommand(), newInspectCommand(), newSnapshotCommand(), newCompletionCommand(), newManCommand(), newReportCommand()},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return stream.Fail(stream.Usage, "no such command: %q", c.Args().First()).WithHint("pgmove --help lists the commands")
@@ -120,15 +120,22 @@ func printError(w io.Writer, err error) {
 		return
 	}
 	fmt.Fprintf(w, "pgmove: %s\n", err)
+	if hint := hintOf(err); hint != "" {
+		fmt.Fprintf(w, "  hint: %s\n", hint)
+	}
+}
+
+// hintOf returns what to do next, by the outermost failure that says so.
+func hintOf(err error) string {
 	for err != nil {
 		var f *stream.Failure
 		if !errors.As(err, &f) {
-			return
+			return ""
 		}
 		if f.Hint != "" {
-			fmt.Fprintf(w, "  hint: %s\n", f.Hint)
-			return
+			return f.Hint
 		}
 		err = f.Err
 	}
+	return ""
 }

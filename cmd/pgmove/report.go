@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/pgmove/pgmove/internal/timeline"
 	"github.com/pgmove/pgmove/internal/transit"
 	"github.com/pgmove/pgmove/stream"
 	"github.com/pgmove/pgmove/validate"
@@ -27,6 +27,8 @@ type Report struct {
 	Seconds  float64   `json:"seconds"`
 	ExitCode int       `json:"exit_code"`
 	Error    string    `json:"error,omitempty"`
+	// Hint is what the error says to do next.
+	Hint string `json:"hint,omitempty"`
 
 	Tables   []TableReport   `json:"tables"`
 	Sections []SectionReport `json:"sections"`
@@ -39,6 +41,11 @@ type Report struct {
 	Contents    *stream.Contents   `json:"contents,omitempty"`
 	// Plan is a dry run's, which has nothing else to tell.
 	Plan *Plan `json:"plan,omitempty"`
+	// Timeline says what was done when, Servers and Settings by and with what.
+	Timeline *timeline.Timeline `json:"timeline,omitempty"`
+	Servers  []ServerReport     `json:"servers,omitempty"`
+	Settings []Setting          `json:"settings,omitempty"`
+	Machine  string             `json:"machine,omitempty"`
 
 	conns    map[string]conn // by side
 	drill    drilling
@@ -48,7 +55,11 @@ type Report struct {
 	noACL    bool
 	clean    bool // what else the target holds is left there, and told
 
-	also     stream.Observer // set before there are events
+	also   stream.Observer   // set before there are events
+	sides  map[string]source // by side
+	times  *timeline.Recorder
+	passed map[[2]any]stream.Event // by side and worker: the chunk that is to be told of
+
 	mu       sync.Mutex
 	loadTime map[stream.DumpID]time.Duration
 	loaded   map[stream.DumpID]int64
@@ -76,6 +87,9 @@ type TableReport struct {
 	Seconds float64 `json:"seconds"`
 	Verdict string  `json:"verdict"`
 	Note    string  `json:"note,omitempty"`
+	// Source and Target are the sizes on the servers' disks, where they were asked.
+	Source *stream.DiskSize `json:"source,omitempty"`
+	Target *stream.DiskSize `json:"target,omitempty"`
 }
 
 // ConnectionReport says how a side was reached. Its password is nowhere.
@@ -117,10 +131,12 @@ type SectionReport struct {
 }
 
 func newReport(c *cli.Context) *Report {
-	return &Report{Command: c.Command.Name, Tool: version, Started: time.Now(), drill: newDrilling(c), jobs: c.Int("jobs"), noSchema: c.Bool("no-schema-check"),
+	now := time.Now()
+	return &Report{Command: c.Command.Name, Tool: version, Started: now, drill: newDrilling(c), jobs: c.Int("jobs"), noSchema: c.Bool("no-schema-check"),
 		noOwner: c.Bool("no-owner") || c.IsSet("definer") && c.String("definer") != "keep", noACL: c.Bool("no-acl"), clean: c.Bool("clean"),
 		loadTime: map[stream.DumpID]time.Duration{}, loaded: map[stream.DumpID]int64{}, phases: map[string]string{}, before: map[string]int{}, warned: map[string]bool{},
-		conns: map[string]conn{}}
+		conns: map[string]conn{}, sides: map[string]source{}, times: timeline.New(now), passed: map[[2]any]stream.Event{},
+		Settings: settings(c), Machine: machine()}
 }
 
 // observe takes the events of all sides.
@@ -128,6 +144,7 @@ func (r *Report) observe(e stream.Event) {
 	r.also.Send(e)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.record(e)
 	switch e.Kind {
 	case stream.EventPhase:
 		r.endSection(e.Side)
@@ -236,24 +253,18 @@ func (r *Report) end(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.endSection("")
+	r.describe()
+	r.Timeline = r.times.Timeline()
 	r.Ended = time.Now()
 	r.Seconds = r.Ended.Sub(r.Started).Seconds()
 	r.ExitCode = exitCode(err)
 	if err != nil {
-		r.Error = err.Error()
+		r.Error, r.Hint = err.Error(), hintOf(err)
 	}
 }
 
 // moved reports whether there is anything to tell.
 func (r *Report) moved() bool { return r.Contents != nil }
-
-func (r *Report) write(file string) error {
-	b, err := json.MarshalIndent(r, "", " ")
-	if err != nil {
-		return err
-	}
-	return writeFile(file, append(b, '\n'))
-}
 
 // shown bounds the table of results; the report's file has all.
 const shown = 40

@@ -87,6 +87,7 @@ func fill(ctx context.Context, c *cli.Context, from conn, to *destination, via *
 		return nil, err
 	}
 	rep.connected()
+	rep.reads("source", src)
 	if to.occupied != nil {
 		return dump.Measure(ctx, src, dump.Options{Jobs: c.Int("jobs"), Tool: version, Retry: retry, Observe: rep.observe})
 	}

@@ -24,10 +24,8 @@ func session(c *cli.Context, f func(context.Context, *cli.Context, *Report) erro
 	if rep.moved() && !c.Bool("quiet") {
 		rep.print(c.App.Writer)
 	}
-	if file := c.String("report"); file != "" {
-		if werr := rep.write(file); werr != nil {
-			return errors.Join(err, stream.Fail(stream.Failed, "the report could not be written: %s", werr))
-		}
+	if werr := rep.writeReports(c); werr != nil {
+		return errors.Join(err, stream.Fail(stream.Failed, "the report could not be written: %s", werr))
 	}
 	return err
 }

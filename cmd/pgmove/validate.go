@@ -77,6 +77,7 @@ func runValidate(ctx context.Context, c *cli.Context, rep *Report) error {
 		defer func() { _ = s.close() }()
 		rep.drill.memo = s
 	}
+	rep.reads("target", target)
 	err = compare(ctx, level, contents, target, nil, rep)
 	return cmp.Or(err, release())
 }
@@ -135,6 +136,7 @@ func expected(ctx context.Context, c *cli.Context, to conn, level validate.Level
 	if err != nil {
 		return nil, release, err
 	}
+	rep.reads("source", src)
 	options := dump.Options{Jobs: c.Int("jobs"), Tool: version, Observe: rep.observe}
 	if level != validate.Rows {
 		defer src.Close()

@@ -20,6 +20,7 @@ type relation struct {
 	heap      bool
 	pages     int64 // of the table itself
 	bytes     int64 // with TOAST
+	indexes   int64 // bytes of its indexes
 	rows      int64 // the server's estimate, -1 for none
 	parent    uint32
 	root      uint32 // the topmost partitioned table, of a partition
@@ -65,7 +66,8 @@ func (s *Source) readRelations(ctx context.Context, q *pgsession.Session) error 
 		coalesce((SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid AND c.relispartition LIMIT 1), 0),
 		CASE WHEN c.relkind = 'S' THEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') ELSE true END,
 		c.relrowsecurity AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = current_user)
-			AND (c.relforcerowsecurity OR NOT pg_catalog.pg_has_role(c.relowner, 'USAGE'))
+			AND (c.relforcerowsecurity OR NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')),
+		CASE WHEN c.relkind = 'r' AND c.relhasindex THEN pg_catalog.pg_indexes_size(c.oid) ELSE 0 END
 		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.relkind IN ('r', 'p', 'S') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_'
 		AND n.nspname NOT IN ('information_schema', '`+LedgerSchema+`') ORDER BY c.oid`)
@@ -74,7 +76,7 @@ func (s *Source) readRelations(ctx context.Context, q *pgsession.Session) error 
 	}
 	for _, r := range rows {
 		s.rels[oid(r[0])] = &relation{oid: oid(r[0]), namespace: stream.Text(r[1]), name: stream.Text(r[2]), kind: r[3][0],
-			heap: r[4] == "t", pages: number(r[5]), bytes: number(r[6]), rows: number(r[7]), parent: oid(r[8]), readable: r[9] == "t", hidden: r[10] == "t"}
+			heap: r[4] == "t", pages: number(r[5]), bytes: number(r[6]), rows: number(r[7]), parent: oid(r[8]), readable: r[9] == "t", hidden: r[10] == "t", indexes: number(r[11])}
 	}
 	if err := s.readColumns(ctx, q); err != nil {
 		return err
