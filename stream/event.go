@@ -40,6 +40,8 @@ const (
 	EventEntry
 	// EventTable: a table was compared.
 	EventTable
+	// EventRole: the role Object was created on the target.
+	EventRole
 	// EventWarning: something the user should know; it goes into the report.
 	EventWarning
 )

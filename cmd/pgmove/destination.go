@@ -16,6 +16,7 @@ type destination struct {
 	conn     conn
 	level    validate.Level
 	goOn     bool
+	roles    bool // create those that are missing
 	noSchema bool // the schema is not compared
 	resume   bool
 	keep     bool          // the ledger
@@ -43,7 +44,11 @@ func newDestination(c *cli.Context, rep *Report) (*destination, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &destination{conn: co, level: level, goOn: goOn, noSchema: c.Bool("no-schema-check"),
+	roles, err := rolesMode(c)
+	if err != nil {
+		return nil, err
+	}
+	return &destination{conn: co, level: level, goOn: goOn, roles: roles, noSchema: c.Bool("no-schema-check"),
 		resume: c.Bool("resume"), keep: c.Bool("keep-ledger")}, nil
 }
 
@@ -86,7 +91,7 @@ func (d *destination) open(ctx context.Context, c *cli.Context, src stream.Sourc
 
 // restoreOptions are what restore.Run is told.
 func (d *destination) restoreOptions(c *cli.Context, o stream.Observer) restore.Options {
-	opts := restore.Options{Jobs: c.Int("jobs"), Continue: d.goOn, NoAnalyze: c.Bool("no-analyze"), StageFrom: stageFrom, Retry: retry, Observe: o}
+	opts := restore.Options{Jobs: c.Int("jobs"), Continue: d.goOn, Roles: d.roles, NoAnalyze: c.Bool("no-analyze"), StageFrom: stageFrom, Retry: retry, Observe: o}
 	if d.early != nil {
 		opts.Check = d.early
 	}
