@@ -43,6 +43,12 @@ type Namer interface {
 	ChunkName(e *stream.Entry, c *stream.Chunk) string
 }
 
+// RoleLister is the ability of a Snapshot to tell the roles that its database refers to, for an archive that keeps them. It
+// returns nil where it was not told to.
+type RoleLister interface {
+	Roles(ctx context.Context) ([]stream.Role, error)
+}
+
 // Options tunes a dump.
 type Options struct {
 	// Jobs is how many chunks are read at a time; 1 where it is less.
@@ -89,6 +95,16 @@ func run(ctx context.Context, snap Snapshot, w *stream.Writer, o Options) (*stre
 		return nil, err
 	}
 	h.Run, h.Tool, h.Created = o.Run, o.Tool, time.Now().UTC().Truncate(time.Second)
+	if l, ok := snap.(RoleLister); ok {
+		roles, err := l.Roles(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if o.Prior != nil && !w.Live() && o.Prior.Header.Roles != (roles != nil) {
+			return nil, stream.Fail(stream.Usage, "the dump began with another --roles").WithHint("give --roles as it was given at first")
+		}
+		w.SetRoles(roles)
+	}
 	var plan []stream.Chunk
 	var kept standing
 	if o.Prior != nil {

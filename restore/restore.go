@@ -46,6 +46,12 @@ type Resumer interface {
 // writes its ledger row after it. What is there without a row it takes for done if it is what the entry would make.
 type OneByOne interface{ OneByOne() bool }
 
+// RoleMaker is the ability of a Target to create roles that it lacks, in Prepare.
+type RoleMaker interface {
+	// TakeRoles hands over the roles of the source.
+	TakeRoles([]stream.Role)
+}
+
 // later is an error of a chunk that may load once other tables are there: a
 // CHECK constraint that reads them.
 type later interface{ Later() bool }
@@ -59,6 +65,8 @@ type Options struct {
 	Continue bool
 	// NoAnalyze leaves the planner's statistics to others.
 	NoAnalyze bool
+	// Roles has the target create the archive's roles that it lacks.
+	Roles bool
 	// StageFrom is the size of tables, in bytes, from which entries are applied in stages where the
 	// target can do that; 8 MiB where it is 0.
 	StageFrom int64
@@ -96,6 +104,13 @@ func Run(ctx context.Context, r *stream.Reader, t Target, o Options) error {
 	plan, err := r.Plan(ctx)
 	if err != nil {
 		return err
+	}
+	if m, ok := t.(RoleMaker); ok && o.Roles {
+		roles, err := r.Roles(ctx)
+		if err != nil {
+			return err
+		}
+		m.TakeRoles(roles)
 	}
 	if err := t.Prepare(ctx, h, entries, plan); err != nil {
 		return err

@@ -43,6 +43,8 @@ type Header struct {
 	Bare        bool        `json:"bare,omitempty"`
 	Compression Compression `json:"compression"`
 	Source      Source      `json:"source"`
+	// Roles says that the roles are kept too, in an object of their own.
+	Roles bool `json:"roles,omitempty"`
 	// Resumes are the runs that this one goes on from under a snapshot of its own, oldest first.
 	Resumes []Resumed `json:"resumes,omitempty"`
 }

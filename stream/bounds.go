@@ -40,6 +40,9 @@ func (m *Manifest) check(run string) error {
 			return fmt.Errorf("it does not list %s", key)
 		}
 	}
+	if m.Contents.Header.Roles && !keys[keyRoles] {
+		return fmt.Errorf("it does not list %s", keyRoles)
+	}
 	plan := make([]Chunk, len(m.Chunks))
 	sums := map[DumpID]Digest{}
 	for i := range m.Chunks {

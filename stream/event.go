@@ -53,6 +53,8 @@ const (
 	EventEntry
 	// EventTable: a table was compared.
 	EventTable
+	// EventRole: the role Object was created on the target.
+	EventRole
 	// EventWarning: something the user should know; it goes into the report.
 	EventWarning
 	// EventBegin: a worker begins with something, or with Count entries of which Object is the first.

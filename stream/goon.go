@@ -146,7 +146,10 @@ func (r *Reader) priorPlan(ctx context.Context, p *Prior) error {
 	for _, o := range []struct {
 		key string
 		v   any
-	}{{keyHeader, nil}, {keyEntries, &entries}, {keyPlan, &p.Plan}} {
+	}{{keyHeader, nil}, {keyRoles, nil}, {keyEntries, &entries}, {keyPlan, &p.Plan}} {
+		if o.key == keyRoles && !p.Header.Roles {
+			continue
+		}
 		b, err := readObject(ctx, r.store, o.key, maxMetadata)
 		if errors.Is(err, ErrNotExist) {
 			p.Plan = nil

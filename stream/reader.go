@@ -315,7 +315,10 @@ func (r *Reader) Confirm(ctx context.Context) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, key := range []string{keyHeader, keyEntries, keyPlan} {
+	for _, key := range []string{keyHeader, keyEntries, keyPlan, keyRoles} {
+		if _, read := r.seen[key]; key == keyRoles && !read {
+			continue
+		}
 		if err := r.manifest.object(r.seen[key]); err != nil {
 			return r.broken(key, fmt.Errorf("it was changed while it was followed: %w", err))
 		}

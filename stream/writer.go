@@ -23,6 +23,7 @@ type Writer struct {
 	mac    MACKey
 	beat   *heartbeat // nil in a live run, and before Claim
 	prior  *Prior     // nil unless it goes on
+	roles  []Role     // nil where none are kept
 
 	mu      sync.Mutex
 	objects []Object
@@ -57,7 +58,7 @@ func (w *Writer) Key(name string) string { return name + w.header.Compression.Su
 // Begin writes the header, the entries and the plan. From here on a reader can
 // follow.
 func (w *Writer) Begin(ctx context.Context, h Header, entries []Entry, plan []Chunk) (Header, error) {
-	h.Format, h.Live, h.Compression = w.header.Format, w.header.Live, w.header.Compression
+	h.Format, h.Live, h.Compression, h.Roles = w.header.Format, w.header.Live, w.header.Compression, w.roles != nil
 	w.header = h
 	if err := w.beat.rename(ctx, h.Run); err != nil {
 		return h, err
@@ -65,7 +66,10 @@ func (w *Writer) Begin(ctx context.Context, h Header, entries []Entry, plan []Ch
 	for _, o := range []struct {
 		key  string
 		body any
-	}{{keyHeader, h}, {keyEntries, entries}, {keyPlan, plan}} {
+	}{{keyHeader, h}, {keyRoles, w.roles}, {keyEntries, entries}, {keyPlan, plan}} {
+		if o.key == keyRoles && !h.Roles {
+			continue
+		}
 		b, err := wrap(o.key, h.Run, w.mac, o.body)
 		if err != nil {
 			return h, err
@@ -257,7 +261,7 @@ func Empty(ctx context.Context, s Store, location string, begun bool) error {
 	}
 	others := slices.ContainsFunc(l, func(o ObjectInfo) bool {
 		k := strings.TrimSuffix(o.Key, ".age")
-		return k != keyHeartbeat && k != keyHeader && k != keyEntries && k != keyPlan
+		return k != keyHeartbeat && k != keyHeader && k != keyEntries && k != keyPlan && k != keyRoles
 	})
 	if len(l) == 0 || begun && !others {
 		return nil

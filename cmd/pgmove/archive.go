@@ -19,7 +19,7 @@ func newDumpCommand() *cli.Command {
 		Name:  "dump",
 		Usage: "write a database's archive, which stock pg_restore reads too",
 		Flags: join([]cli.Flag{sourceFlag(), &cli.StringFlag{Name: "to", Usage: "`LOCATION` of the archive: file:///folder or s3://bucket/prefix"},
-			resumeFlag(), snapshotFlag(), rateFlag(),
+			resumeFlag(), rolesFlag(), snapshotFlag(), rateFlag(),
 			jobsFlag(), reportFlag(), compressFlag(), formatFlag(), toolFlag()}, ownerFlags(), dumpFlags(), sectionFlags(), dryFlags(), locationFlags(), sealFlags()),
 		Action: func(c *cli.Context) error { return session(c, runDump) },
 	}

@@ -16,6 +16,7 @@ type destination struct {
 	conn     conn
 	level    validate.Level
 	goOn     bool
+	roles    bool // create those that are missing
 	noSchema bool // the schema is not compared
 	resume   bool
 	keep     bool          // the ledger
@@ -51,7 +52,11 @@ func newDestination(c *cli.Context, rep *Report) (*destination, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &destination{conn: co, level: level, goOn: goOn, noSchema: c.Bool("no-schema-check"),
+	roles, err := rolesMode(c)
+	if err != nil {
+		return nil, err
+	}
+	d := &destination{conn: co, level: level, goOn: goOn, roles: roles, noSchema: c.Bool("no-schema-check"),
 		resume: c.Bool("resume"), keep: c.Bool("keep-ledger"), clean: c.Bool("clean"), selection: sel}
 	if c.Command.Name == "run" || len(sel.Sections) > 0 {
 		err = d.into(c)
@@ -104,7 +109,7 @@ func (d *destination) open(ctx context.Context, c *cli.Context, src stream.Sourc
 
 // restoreOptions are what restore.Run is told.
 func (d *destination) restoreOptions(c *cli.Context, o stream.Observer) restore.Options {
-	opts := restore.Options{Jobs: c.Int("jobs"), Continue: d.goOn, NoAnalyze: c.Bool("no-analyze"), StageFrom: stageFrom, Retry: retry, Observe: o,
+	opts := restore.Options{Jobs: c.Int("jobs"), Continue: d.goOn, Roles: d.roles, NoAnalyze: c.Bool("no-analyze"), StageFrom: stageFrom, Retry: retry, Observe: o,
 		Sections: d.selection.Sections, SchemaOnly: d.selection.SchemaOnly}
 	if d.early != nil {
 		opts.Check = d.early

@@ -111,7 +111,7 @@ func sameEngine(from, to string) error {
 func checkFlags(c *cli.Context, co conn) error {
 	names, only := []string{"definer"}, "MySQL and MariaDB"
 	if engineOf(co) == mysource.Engine {
-		names, only = append(selecting(), "snapshot"), "PostgreSQL"
+		names, only = append(selecting(), "snapshot", "roles"), "PostgreSQL"
 		if f := c.String("format"); f == stream.FormatBinary {
 			return stream.Fail(stream.Usage, "--format binary is for PostgreSQL: rows of MySQL and MariaDB are text")
 		}

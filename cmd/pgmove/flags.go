@@ -99,6 +99,22 @@ func restoreFlags() []cli.Flag {
 	}
 }
 
+func rolesFlag() cli.Flag {
+	return &cli.StringFlag{Name: "roles", Value: "none", Usage: "none, or missing: carry the roles that the database refers to, without passwords, and create those that the target lacks"}
+}
+
+// rolesMode reports whether --roles carries them.
+func rolesMode(c *cli.Context) (bool, error) {
+	switch v := c.String("roles"); v {
+	case "none", "":
+		return false, nil
+	case "missing":
+		return true, nil
+	default:
+		return false, stream.Fail(stream.Usage, "--roles %q: none or missing is needed", v)
+	}
+}
+
 func resumeFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "resume", Usage: "go on where an earlier process of this run stopped; where nothing was begun, begin; where all is done, verify"}
 }
@@ -208,6 +224,9 @@ func openSource(ctx context.Context, c *cli.Context, co conn, kept bool, prior *
 	}
 	opts := pgsource.Options{Jobs: c.Int("jobs"), BinDir: c.String("pg-bin"), NoOwner: c.Bool("no-owner"), NoACL: c.Bool("no-acl"),
 		Selection: sel, Format: format, NoIndex: !kept, Patience: patience, Observe: o}
+	if opts.Roles, err = rolesMode(c); err != nil {
+		return nil, err
+	}
 	if opts.Snapshot = c.String("snapshot"); c.IsSet("snapshot") {
 		if err := pgsource.CheckSnapshot(opts.Snapshot); err != nil {
 			return nil, err
@@ -253,10 +272,15 @@ func openCompared(ctx context.Context, c *cli.Context, co conn, src stream.Sourc
 	}
 	s, err = openedSource(pgsource.Open(ctx, co.(*pgsession.Conn), opts))
 	if err != nil && stream.KindOf(err) == stream.Preflight && strings.Contains(err.Error(), "pg_dump") {
-		return nil, stream.Fail(stream.Preflight, "the target's schema could not be compared").Because(err).
-			WithHint("install that version, or give --no-schema-check: the report then says that the schema is unverified")
+		return nil, noTool(err)
 	}
 	return s, err
+}
+
+// noTool is the failure where no pg_dump reads the target.
+func noTool(err error) error {
+	return stream.Fail(stream.Preflight, "the target's schema could not be compared").Because(err).
+		WithHint("install that version, or give --no-schema-check: the report then says that the schema is unverified")
 }
 
 func openTarget(ctx context.Context, c *cli.Context, co conn, o stream.Observer) (target, error) {

@@ -42,7 +42,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		// A pattern may hold a comma.
 		DisableSliceFlagSeparator: true,
 		Commands: []*cli.Command{newRunCommand(), newDumpCommand(), newRestoreCommand(), newValidateCommand(),
-			newVerifyCommand(), newInspectCommand(), newSnapshotCommand(), newCompletionCommand(), newManCommand(), newReportCommand()},
+			newVerifyCommand(), newInspectCommand(), newCheckCommand(), newSnapshotCommand(), newCompletionCommand(), newManCommand(), newReportCommand()},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return stream.Fail(stream.Usage, "no such command: %q", c.Args().First()).WithHint("pgmove --help lists the commands")

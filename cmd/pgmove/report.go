@@ -35,6 +35,8 @@ type Report struct {
 	Rows     int64           `json:"rows"`
 	Bytes    int64           `json:"bytes"`
 	Warnings []string        `json:"warnings,omitempty"`
+	// Roles were created on the target.
+	Roles []string `json:"roles_created,omitempty"`
 	// Connections says how each side was reached.
 	Connections []ConnectionReport `json:"connections,omitempty"`
 	Result      *validate.Result   `json:"validation,omitempty"`
@@ -191,6 +193,8 @@ func (r *Report) observe(e stream.Event) {
 		}
 	case stream.EventEntry:
 		r.entries += e.Count
+	case stream.EventRole:
+		r.Roles = append(r.Roles, e.Object)
 	case stream.EventWarning, stream.EventRetry:
 		if !r.warned[e.Text] {
 			r.warned[e.Text] = true
@@ -310,6 +314,9 @@ func (r *Report) print(w io.Writer) {
 			}
 			fmt.Fprintf(w, "unverified: %s\n", u)
 		}
+	}
+	for _, name := range r.Roles {
+		fmt.Fprintf(w, "role created, without a password: %s\n", name)
 	}
 	for i, t := range r.Warnings {
 		if i == shown {

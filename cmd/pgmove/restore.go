@@ -20,7 +20,7 @@ func newRestoreCommand() *cli.Command {
 			&cli.BoolFlag{Name: "wait", Usage: "wait for a dump that goes on elsewhere or is yet to begin, and restore while it writes"},
 			&cli.DurationFlag{Name: "wait-timeout", Value: time.Hour, Usage: "how long to wait for a dump to begin; 0 for ever"},
 			&cli.DurationFlag{Name: "wait-silence", Value: time.Minute, Usage: "how long a dump may give no sign of life; it gives one every ten seconds"},
-			resumeFlag(), ledgerFlag(), jobsFlag(), reportFlag(), toolFlag()}, validateFlags(), ownerFlags(), sectionFlags(), intoFlags(), dryFlags(), restoreFlags(), locationFlags()),
+			resumeFlag(), rolesFlag(), ledgerFlag(), jobsFlag(), reportFlag(), toolFlag()}, validateFlags(), ownerFlags(), sectionFlags(), intoFlags(), dryFlags(), restoreFlags(), locationFlags()),
 		Action: func(c *cli.Context) error { return session(c, runRestore) },
 	}
 }

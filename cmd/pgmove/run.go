@@ -24,7 +24,7 @@ func newRunCommand() *cli.Command {
 		Flags: join([]cli.Flag{sourceFlag(), targetFlag(),
 			&cli.StringFlag{Name: "via", Usage: "keep the archive at `LOCATION` (file:///folder or s3://bucket/prefix) on the way; without it rows pass through memory"},
 			&cli.BoolFlag{Name: "rm-via", Usage: "delete the archive at --via once everything has arrived and was verified"},
-			resumeFlag(), ledgerFlag(), snapshotFlag(), jobsFlag(), reportFlag(), compressFlag(), formatFlag(), toolFlag()}, validateFlags(), ownerFlags(), dumpFlags(), sectionFlags(), intoFlags(), dryFlags(), restoreFlags(), locationFlags(), sealFlags()),
+			resumeFlag(), noCheckFlag(), rolesFlag(), ledgerFlag(), snapshotFlag(), jobsFlag(), reportFlag(), compressFlag(), formatFlag(), toolFlag()}, validateFlags(), ownerFlags(), dumpFlags(), sectionFlags(), intoFlags(), dryFlags(), restoreFlags(), locationFlags(), sealFlags()),
 		Action: func(c *cli.Context) error { return session(c, runRun) },
 	}
 }
@@ -45,6 +45,9 @@ func runRun(ctx context.Context, c *cli.Context, rep *Report) error {
 	to.moves = true
 	if c.Bool("dry-run") {
 		return planRun(ctx, c, from, to, rep)
+	}
+	if err := preflight(ctx, c); err != nil {
+		return err
 	}
 	via, err := openVia(ctx, c, rep.observe)
 	if err != nil {

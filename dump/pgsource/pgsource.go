@@ -52,6 +52,8 @@ type Options struct {
 	// NoOwner and NoACL are noted in the archive: who restores it leaves owners
 	// and privileges out.
 	NoOwner, NoACL bool
+	// Roles keeps the roles that the database refers to; see dump.RoleLister.
+	Roles bool
 	// Snapshot, where it isn't "", is the ID of the snapshot to read under, which another process holds (see
 	// Hold); OrNew takes a new one where that is gone.
 	Snapshot string
@@ -135,38 +137,28 @@ func Open(ctx context.Context, conn *pgsession.Conn, o Options) (*Source, error)
 		o.Side = "dump"
 	}
 	s := &Source{conn: conn, opts: o, rels: map[uint32]*relation{}}
-	co, err := s.session(ctx)
-	if err != nil {
+	if err := s.connect(ctx); err != nil {
 		return nil, err
 	}
-	s.coordinator = co
-	s.versnum, s.ownEncoding = co.VersionNum, co.Encoding
-	if o.Encoding == "" {
-		s.opts.Encoding = co.Encoding
-	}
-	s.facts = stream.Source{Version: co.Version, VersionNum: co.VersionNum, Database: stream.Text(conn.Database()),
-		Encoding: s.opts.Encoding, SearchPath: stream.Text(co.SearchPath), Session: pgsession.Pins(co.VersionNum, s.opts.Encoding),
-		NoOwner: o.NoOwner, NoACL: o.NoACL, Selection: o.Selection}
-	err = func() error {
-		if s.versnum < 100000 {
-			return (&stream.Failure{Kind: stream.Preflight, Object: conn.Name(), Msg: "PostgreSQL " + co.Version + " is too old"}).
-				WithHint("pgmove reads PostgreSQL 10 and newer")
+	err := func() (err error) {
+		if err := s.checkVersion(); err != nil {
+			return err
 		}
-		if row, err := co.Row(ctx, "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"); err == nil && len(row) > 0 {
+		if row, err := s.coordinator.Row(ctx, "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"); err == nil && len(row) > 0 {
 			s.facts.SystemID = row[0]
 		}
-		if row, err := co.Row(ctx, "SELECT pg_catalog.pg_postmaster_start_time()::text"); err == nil && len(row) > 0 {
+		if row, err := s.coordinator.Row(ctx, "SELECT pg_catalog.pg_postmaster_start_time()::text"); err == nil && len(row) > 0 {
 			s.facts.Started = row[0]
 		}
 		if !o.NoSchema {
-			if s.tool, err = findTool(ctx, o.BinDir, co.VersionNum); err != nil {
+			if s.tool, err = findTool(ctx, o.BinDir, s.versnum); err != nil {
 				return err
 			}
 			s.facts.DumpTool = s.tool.version
 			if err := s.tool.knows(&o.Selection); err != nil {
 				return err
 			}
-			if w := s.tool.staleFor(co.VersionNum); w != "" {
+			if w := s.tool.staleFor(s.versnum); w != "" {
 				s.warn(w)
 			}
 		}
@@ -177,6 +169,30 @@ func Open(ctx context.Context, conn *pgsession.Conn, o Options) (*Source, error)
 		return nil, pgsession.Explain(err, conn.Name())
 	}
 	return s, nil
+}
+
+// connect opens the coordinator's session and notes the facts.
+func (s *Source) connect(ctx context.Context) error {
+	co, err := s.session(ctx)
+	if err != nil {
+		return err
+	}
+	s.coordinator, s.versnum, s.ownEncoding = co, co.VersionNum, co.Encoding
+	if s.opts.Encoding == "" {
+		s.opts.Encoding = co.Encoding
+	}
+	s.facts = stream.Source{Version: co.Version, VersionNum: co.VersionNum, Database: stream.Text(s.conn.Database()),
+		Encoding: s.opts.Encoding, SearchPath: stream.Text(co.SearchPath), Session: pgsession.Pins(co.VersionNum, s.opts.Encoding),
+		NoOwner: s.opts.NoOwner, NoACL: s.opts.NoACL, Selection: s.opts.Selection}
+	return nil
+}
+
+func (s *Source) checkVersion() error {
+	if s.versnum >= 100000 {
+		return nil
+	}
+	return (&stream.Failure{Kind: stream.Preflight, Object: s.conn.Name(), Msg: "PostgreSQL " + s.facts.Version + " is too old"}).
+		WithHint("pgmove reads PostgreSQL 10 and newer")
 }
 
 func (s *Source) session(ctx context.Context) (*pgsession.Session, error) {
@@ -198,10 +214,28 @@ func (s *Source) warn(text string) {
 // Facts tells about the server and its database.
 func (s *Source) Facts() stream.Source { return s.facts }
 
+// refusals are what keeps a source from being dumped whole, by the ids of their findings.
+func (s *Source) refusals() []refusal {
+	return []refusal{{"ledger-schema", s.checkLedgerSchema}, {"large-objects-unreadable", s.checkLargeObjects}, {"row-security", s.checkRowSecurity}}
+}
+
+type refusal struct {
+	id    string
+	check func(context.Context) error
+}
+
 // preflight refuses what could not be dumped whole.
 func (s *Source) preflight(ctx context.Context) error {
-	co := s.coordinator
-	row, err := co.Row(ctx, `SELECT pg_catalog.obj_description(oid, 'pg_namespace') FROM pg_catalog.pg_namespace WHERE nspname = 'pgmove'`)
+	for _, r := range s.refusals() {
+		if err := r.check(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Source) checkLedgerSchema(ctx context.Context) error {
+	row, err := s.coordinator.Row(ctx, `SELECT pg_catalog.obj_description(oid, 'pg_namespace') FROM pg_catalog.pg_namespace WHERE nspname = 'pgmove'`)
 	if err != nil {
 		return err
 	}
@@ -209,33 +243,37 @@ func (s *Source) preflight(ctx context.Context) error {
 		return (&stream.Failure{Kind: stream.Preflight, Object: s.conn.Name(), Msg: "it has a schema named pgmove, which is the name of pgmove's ledger on a target"}).
 			WithHint("rename that schema")
 	}
-	if s.takesBlobs() {
-		rows, err := co.Rows(ctx, `SELECT m.oid FROM pg_catalog.pg_largeobject_metadata m
-			WHERE NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)
-			AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(coalesce(m.lomacl, pg_catalog.acldefault('L', m.lomowner))) a
-				WHERE a.privilege_type = 'SELECT' AND (a.grantee = 0 OR pg_catalog.pg_has_role(a.grantee, 'USAGE'))) ORDER BY 1 LIMIT 100`)
-		if err != nil {
-			return err
-		}
-		if len(rows) > 0 {
-			return (&stream.Failure{Kind: stream.Denied, Object: s.conn.Name(),
-				Msg: fmt.Sprintf("role %s may not read large object %s%s", s.conn.User(), rows[0][0], more(len(rows)-1))}).
-				WithHint("grant it SELECT on the large objects, or run as their owner")
-		}
-	}
-	if s.whole() && s.opts.Selection.Has(stream.Data) {
-		rows, err := co.Rows(ctx, `SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-			WHERE c.relkind IN ('r', 'p') AND c.relrowsecurity AND c.relpersistence <> 't'
-			AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = current_user)
-			AND (c.relforcerowsecurity OR NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')) ORDER BY 1, 2`)
-		if err != nil {
-			return err
-		}
-		if len(rows) > 0 {
-			return s.hidesRows(rows)
-		}
-	}
 	return nil
+}
+
+func (s *Source) checkLargeObjects(ctx context.Context) error {
+	if !s.takesBlobs() {
+		return nil
+	}
+	rows, err := s.coordinator.Rows(ctx, `SELECT m.oid FROM pg_catalog.pg_largeobject_metadata m
+		WHERE NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)
+		AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(coalesce(m.lomacl, pg_catalog.acldefault('L', m.lomowner))) a
+			WHERE a.privilege_type = 'SELECT' AND (a.grantee = 0 OR pg_catalog.pg_has_role(a.grantee, 'USAGE'))) ORDER BY 1 LIMIT 100`)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	return (&stream.Failure{Kind: stream.Denied, Object: s.conn.Name(),
+		Msg: fmt.Sprintf("role %s may not read large object %s%s", s.conn.User(), rows[0][0], more(len(rows)-1))}).
+		WithHint("grant it SELECT on the large objects, or run as their owner")
+}
+
+func (s *Source) checkRowSecurity(ctx context.Context) error {
+	if !s.whole() || !s.opts.Selection.Has(stream.Data) {
+		return nil
+	}
+	rows, err := s.coordinator.Rows(ctx, `SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relkind IN ('r', 'p') AND c.relrowsecurity AND c.relpersistence <> 't'
+		AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = current_user)
+		AND (c.relforcerowsecurity OR NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')) ORDER BY 1, 2`)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	return s.hidesRows(rows)
 }
 
 // hidesRows is the failure where row-level security does that in tables, given as (namespace, name).

@@ -92,9 +92,7 @@ func (s *Source) tryHold(ctx context.Context) (err error) {
 		s.locked[oid(r[0])] = true
 	}
 	if len(denied) > 0 && s.whole() {
-		return (&stream.Failure{Kind: stream.Denied, Object: s.conn.Name(),
-			Msg: fmt.Sprintf("role %s may not read %s", s.conn.User(), nameList(denied))}).
-			WithHint("grant it pg_read_all_data, or SELECT on these tables and USAGE on their schemas")
+		return s.unreadable(denied)
 	}
 	if !held {
 		if err := co.Do(ctx, begin); err != nil {
@@ -151,6 +149,13 @@ func (s *Source) reconnect(ctx context.Context) error {
 	return nil
 }
 
+// unreadable refuses a source of which some tables can't be read.
+func (s *Source) unreadable(tables [][]string) error {
+	return (&stream.Failure{Kind: stream.Denied, Object: s.conn.Name(),
+		Msg: fmt.Sprintf("role %s may not read %s", s.conn.User(), nameList(tables))}).
+		WithHint("grant it pg_read_all_data, or SELECT on these tables and USAGE on their schemas")
+}
+
 // blockers tells who holds or awaits locks that ours wait for.
 func (s *Source) blockers(ctx context.Context) string {
 	w, err := s.session(ctx)
@@ -158,20 +163,29 @@ func (s *Source) blockers(ctx context.Context) string {
 		return "who holds it could not be asked"
 	}
 	defer w.End()
-	rows, err := w.Rows(ctx, `SELECT DISTINCT a.pid, a.usename, coalesce(a.query, ''), c.relname
+	out, err := exclusive(ctx, w)
+	if err != nil || len(out) == 0 {
+		return "who holds it is not to be seen"
+	}
+	return strings.Join(out, "; ")
+}
+
+// exclusive lists the locks of others that ours wait for.
+func exclusive(ctx context.Context, q *pgsession.Session) ([]string, error) {
+	rows, err := q.Rows(ctx, `SELECT DISTINCT a.pid, a.usename, coalesce(a.query, ''), c.relname
 		FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
 		JOIN pg_catalog.pg_class c ON c.oid = l.relation
 		WHERE l.mode = 'AccessExclusiveLock' AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
 		LIMIT 5`)
-	if err != nil || len(rows) == 0 {
-		return "who holds it is not to be seen"
+	if err != nil {
+		return nil, err
 	}
 	var out []string
 	for _, r := range rows {
 		out = append(out, fmt.Sprintf("process %s of %s has or awaits an exclusive lock on %s (%.80s)", r[0],
 			stream.Text(r[1]).Display(), stream.Text(r[3]).Display(), stream.Text(withoutValues(r[2])).Display()))
 	}
-	return strings.Join(out, "; ")
+	return out, nil
 }
 
 // withoutValues cuts another session's statement before its first string: it could be a password.

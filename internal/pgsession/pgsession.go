@@ -138,7 +138,7 @@ func connect(ctx context.Context, c *Conn, o Options) (*Session, error) {
 	}
 	c.note(pc)
 	s := &Session{PgConn: pc}
-	if err := s.pin(ctx, o); err != nil {
+	if err := s.pin(ctx, o, func(pid string) error { return checkPooler(ctx, pc, pid, cfg, c.Name()) }); err != nil {
 		_ = pc.Close(context.WithoutCancel(ctx))
 		return nil, c.explain(err)
 	}
@@ -147,7 +147,8 @@ func connect(ctx context.Context, c *Conn, o Options) (*Session, error) {
 	return s, nil
 }
 
-func (s *Session) pin(ctx context.Context, o Options) error {
+// pin reads what is known before anything is set, has the server's process approved, and sets what is pinned.
+func (s *Session) pin(ctx context.Context, o Options, approve func(pid string) error) error {
 	// The first answer is read under the role's own settings: it is all ASCII
 	// but the search path, which comes in the role's client encoding.
 	// A role's timeouts, which may be of a millisecond, must not end even this.
@@ -157,12 +158,15 @@ func (s *Session) pin(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	r := rows[0]
+	r := rows[len(rows)-1]
 	if s.VersionNum, err = strconv.Atoi(r[0]); err != nil {
 		return fmt.Errorf("server_version_num: %w", err)
 	}
 	s.Version, _, _ = strings.Cut(r[1], " ")
 	s.SearchPath, s.Encoding, s.Backend = r[2], r[3], Backend{pid: r[4], start: r[5]}
+	if err := approve(r[4]); err != nil {
+		return err
+	}
 	enc := o.Encoding
 	if enc == "" {
 		enc = s.Encoding
@@ -184,7 +188,8 @@ func (s *Session) pin(ctx context.Context, o Options) error {
 	return s.Do(ctx, q.String())
 }
 
-// untimed are the statements that end timeouts, as far as the server said at the start which version it is.
+// untimed is the statement that ends timeouts, as far as the server said at the start which version it is. Where it isn't the process
+// that the server announced, a pooler may lend it to others: then they end for this query alone.
 func (s *Session) untimed() string {
 	version := s.ParameterStatus("server_version")
 	n := strings.IndexFunc(version, func(r rune) bool { return r < '0' || r > '9' })
@@ -192,13 +197,13 @@ func (s *Session) untimed() string {
 		n = len(version)
 	}
 	major, _ := strconv.Atoi(version[:n])
-	var q strings.Builder
+	var set []string
 	for _, p := range pinned {
 		if strings.HasSuffix(p.name, "_timeout") && major*10000 >= p.since {
-			fmt.Fprintf(&q, "SET %s = %s;\n", p.name, Literal(p.value))
+			set = append(set, fmt.Sprintf("pg_catalog.set_config(%s, %s, pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.<>) %d)", Literal(p.name), Literal(p.value), int32(s.PID())))
 		}
 	}
-	return q.String()
+	return "SELECT " + strings.Join(set, ", ") + ";\n"
 }
 
 // Do runs statements, with no rows to return, as one simple query.
@@ -246,6 +251,9 @@ func (s *Session) End() {
 
 // explain turns a failure to connect into one that says what to do.
 func (c *Conn) explain(err error) error {
+	if errors.Is(err, ErrPooler) {
+		return err
+	}
 	f := &stream.Failure{Kind: stream.Failed, Object: c.Name(), Msg: "cannot connect", Err: c.scrub(err)}
 	var pe *pgconn.PgError
 	if errors.As(err, &pe) {

@@ -148,6 +148,8 @@ install_distribution() {
 			need+=(postgresql-contrib)
 		fi
 	fi
+	# A test of its own moves through it; its package starts a service only where systemd runs.
+	[[ -x /usr/sbin/pgbouncer ]] || command -v pgbouncer >/dev/null || need+=(pgbouncer)
 	# go test -race links with the C compiler.
 	command -v "${CC:-gcc}" >/dev/null || need+=(gcc libc6-dev)
 	# The completion scripts are tried in the shells that they are for.

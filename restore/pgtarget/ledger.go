@@ -45,8 +45,7 @@ COMMIT`)
 	if err != nil {
 		_ = t.control.Do(context.WithoutCancel(ctx), "ROLLBACK")
 		if pgsession.Code(err) == "42501" {
-			return (&stream.Failure{Kind: stream.Denied, Object: t.conn.Name(), Msg: "role " + t.conn.User() + " may not create schemas there", Err: err}).
-				WithHint("make it the owner of the target database, or grant it CREATE on it")
+			return t.mayNotCreate(err)
 		}
 		return pgsession.Explain(err, t.conn.Name())
 	}
@@ -68,6 +67,11 @@ func (t *Target) uncrashed(ctx context.Context) error {
 		}
 	}
 	return pgsession.Explain(err, "the ledger")
+}
+
+func (t *Target) mayNotCreate(err error) error {
+	return (&stream.Failure{Kind: stream.Denied, Object: t.conn.Name(), Msg: "role " + t.conn.User() + " may not create schemas there", Err: err}).
+		WithHint("make it the owner of the target database, or grant it CREATE on it")
 }
 
 // The ledger's part numbers of entries; chunks count from 0.

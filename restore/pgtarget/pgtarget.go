@@ -67,6 +67,9 @@ type Target struct {
 	left    map[stream.DumpID]int
 	keys    []foreign
 	kept    map[stream.Text]bool // schemas that Clean left
+
+	roles     map[stream.Text]*stream.Role // of the source; nil where none are to be created
+	roleOrder []stream.Text
 }
 
 // Open connects to the target; it changes nothing there.
@@ -135,6 +138,20 @@ func (t *Target) warn(text string) {
 // Loaded lets go of what was needed to load.
 func (t *Target) Loaded() { t.byID = nil }
 
+// setEncoding has the control session take the source's encoding, or refuses it.
+func (t *Target) setEncoding(ctx context.Context, encoding string) error {
+	err := t.control.Do(ctx, "SET client_encoding = "+pgsession.Literal(encoding))
+	switch {
+	case err == nil:
+		return nil
+	case pgsession.Lost(err):
+		return pgsession.Explain(err, t.conn.Name())
+	}
+	return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(),
+		Msg: "it cannot take the source's encoding " + encoding, Err: pgsession.Explain(err, "client_encoding")}).
+		WithHint("create the target database with ENCODING '%s'", encoding)
+}
+
 // hold takes the lock that keeps a second run off the target. It is the control session's,
 // and goes with it.
 func (t *Target) hold(ctx context.Context) error {
@@ -146,10 +163,14 @@ func (t *Target) hold(ctx context.Context) error {
 		return pgsession.Explain(err, t.conn.Name())
 	}
 	if row[0] != "t" {
-		return (&stream.Failure{Kind: stream.Busy, Object: t.conn.Name(), Msg: "another pgmove is restoring to it"}).
-			WithHint("wait until that one has ended, or end it")
+		return t.busy()
 	}
 	return nil
+}
+
+func (t *Target) busy() error {
+	return (&stream.Failure{Kind: stream.Busy, Object: t.conn.Name(), Msg: "another pgmove is restoring to it"}).
+		WithHint("wait until that one has ended, or end it")
 }
 
 // occupants lists what a new database doesn't hold.
@@ -230,6 +251,11 @@ func (t *Target) checkRoles(ctx context.Context, entries []stream.Entry) error {
 		have[stream.Text(r[0])] = true
 		member[stream.Text(r[0])] = r[1] == "t"
 	}
+	for _, name := range t.roleOrder {
+		if !have[name] && !stream.ReservedRole(name) {
+			have[name], member[name] = true, true // it will be created
+		}
+	}
 	missing := map[stream.Text]bool{}
 	for _, r := range t.source.Roles {
 		if (r.Owner && !t.opts.NoOwner || r.ACL && !t.opts.NoACL || r.Other) && !have[r.Name] {
@@ -257,7 +283,7 @@ func (t *Target) checkRoles(ctx context.Context, entries []stream.Entry) error {
 		return nil
 	}
 	return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(), Msg: "roles are missing on the target: " + join(missing)}).
-		WithHint("create them there, or leave owners out with --no-owner and privileges with --no-acl")
+		WithHint("create them there, or run with --roles missing; or leave owners out with --no-owner and privileges with --no-acl")
 }
 
 func join(set map[stream.Text]bool) string {

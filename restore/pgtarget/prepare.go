@@ -31,13 +31,8 @@ func (t *Target) prepare(ctx context.Context, h *stream.Header, entries []stream
 	if err := t.reconnect(ctx); err != nil {
 		return err
 	}
-	if err := t.control.Do(ctx, "SET client_encoding = "+pgsession.Literal(h.Source.Encoding)); err != nil {
-		if pgsession.Lost(err) {
-			return pgsession.Explain(err, t.conn.Name())
-		}
-		return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(),
-			Msg: "it cannot take the source's encoding " + h.Source.Encoding, Err: pgsession.Explain(err, "client_encoding")}).
-			WithHint("create the target database with ENCODING '%s'", h.Source.Encoding)
+	if err := t.setEncoding(ctx, h.Source.Encoding); err != nil {
+		return err
 	}
 	if err := t.hold(ctx); err != nil {
 		return err
@@ -65,6 +60,11 @@ func (t *Target) prepare(ctx context.Context, h *stream.Header, entries []stream
 	}
 	for _, check := range checks {
 		if err := check(ctx, entries); err != nil {
+			return pgsession.Explain(err, t.conn.Name())
+		}
+	}
+	if !dry {
+		if err := t.createRoles(ctx, entries); err != nil {
 			return pgsession.Explain(err, t.conn.Name())
 		}
 	}
