@@ -15,7 +15,7 @@ func TestBounded(t *testing.T) {
 	for i := range n {
 		// Work of the past: as if the clock had stood there.
 		r.start = time.Now().Add(-time.Duration(i+1) * 50 * time.Millisecond)
-		r.Add(Span{Lane: -1, Side: "dump", Kind: "rows", Object: fmt.Sprint("t", i), Bytes: int64(i), Rows: 1}, 40*time.Millisecond)
+		r.Add(Span{Side: "dump", Kind: "rows", Object: fmt.Sprint("t", i), Bytes: int64(i), Rows: 1}, 40*time.Millisecond)
 		r.Passed("dump", int64(i), 40*time.Millisecond)
 		r.Took("INDEX", fmt.Sprint("i", i), time.Duration(i)*time.Millisecond)
 		bytes += int64(i)
@@ -31,7 +31,7 @@ func TestBounded(t *testing.T) {
 		got.Rows += s.Rows
 		got.Busy += s.Busy
 		if s.Lane != 0 {
-			t.Fatalf("one worker has lanes: %+v", s)
+			t.Fatalf("the lane is another: %+v", s)
 		}
 	}
 	if got.N != n || got.Bytes != bytes || got.Rows != n || math.Abs(got.Busy-n*0.04) > 1 {
@@ -59,7 +59,7 @@ func TestBounded(t *testing.T) {
 func TestLanes(t *testing.T) {
 	now := time.Now()
 	r := New(now.Add(-10 * time.Second))
-	for _, s := range []struct{ from, to float64 }{{0, 1}, {2, 3}, {0.5, 4}, {3, 5}, {4, 6}} {
+	for _, s := range []struct{ from, to float64 }{{0, 1}, {2, 3}, {0.5, 4}, {3.3, 5}, {4.3, 6}} {
 		r.start = time.Now().Add(-time.Duration(s.to * float64(time.Second)))
 		r.Add(Span{Lane: -1, Side: "restore", Kind: "rows"}, time.Duration((s.to-s.from)*float64(time.Second)))
 	}
