@@ -17,7 +17,7 @@ import (
 
 // maxNotRun is how many blocks of commands in the documents may be marked as not run. Raise it only for
 // what needs a machine that no test has.
-const maxNotRun = 24
+const maxNotRun = 38
 
 // block is a fenced block of a document.
 type block struct {
