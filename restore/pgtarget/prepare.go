@@ -63,7 +63,8 @@ func (t *Target) prepare(ctx context.Context, h *stream.Header, entries []stream
 			return pgsession.Explain(err, t.conn.Name())
 		}
 	}
-	if !dry {
+	// Before what clean drops, which goes with the ledger's transaction.
+	if !dry && h.Source.Selection.Has(stream.PreData) {
 		if err := t.createRoles(ctx, entries); err != nil {
 			return pgsession.Explain(err, t.conn.Name())
 		}
