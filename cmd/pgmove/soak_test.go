@@ -126,7 +126,7 @@ func (s *soak) move(t *testing.T, rng *rand.Rand, way int) {
 		dump = append(dump, "--via", dir)
 	case 2:
 		s.attempt(t, rng, &s.tallies[4], from, to, func() bool {
-			dats, err := filepath.Glob(dir + "/*.dat")
+			dats, err := filepath.Glob(dir + "/[0-9]*.dat*")
 			return err == nil && len(dats) > 0
 		}, append(append([]string{"dump", "--source", source, "--to", dir}, dump...), common...)...)
 		args, dump = []string{"restore", "--from", dir, "--target", target}, nil
