@@ -18,6 +18,10 @@ import (
 // pgmove.run has one row, the run; its epoch fences off an older process of the same run
 // that still has a transaction open.
 
+// durable has a transaction wait for the target's disk: a crash may take back what was loaded, which the ledger then tells,
+// but never the ledger or the run's epoch.
+const durable = "SET LOCAL synchronous_commit = on;\n"
+
 // makeLedger creates the ledger. It is the first change to the target.
 func (t *Target) makeLedger(ctx context.Context, h *stream.Header, entries []stream.Entry, plan []stream.Chunk) error {
 	t.epoch = 1
@@ -30,8 +34,7 @@ func (t *Target) makeLedger(ctx context.Context, h *stream.Header, entries []str
 		begin = "" // clean began it
 	}
 	fault.Point("ledger.prepare:before")
-	err := t.control.Do(ctx, begin+`
-CREATE SCHEMA pgmove;
+	err := t.control.Do(ctx, begin+"\n"+durable+`CREATE SCHEMA pgmove;
 COMMENT ON SCHEMA pgmove IS `+lit("pgmove ledger of run "+h.Run)+`;
 CREATE TABLE pgmove.run (run text PRIMARY KEY, epoch bigint NOT NULL, source_system text, source_database text,
 	snapshot text, tool text, started timestamptz NOT NULL DEFAULT pg_catalog.now(), header bytea, prints bytea, plan bytea);

@@ -132,7 +132,7 @@ func (t *Target) fence(ctx context.Context) (*left, error) {
 		return nil, err
 	}
 	// What holds the row FOR SHARE commits or fails before this goes on; what comes to it later fails.
-	if err := t.control.Do(ctx, "BEGIN; UPDATE pgmove.run SET epoch = epoch + 1"); err != nil {
+	if err := t.control.Do(ctx, "BEGIN; "+durable+"UPDATE pgmove.run SET epoch = epoch + 1"); err != nil {
 		return nil, pgsession.Explain(err, "the ledger")
 	}
 	return t.readLedger(ctx)

@@ -111,6 +111,10 @@ func (t *Target) rejoined(ctx context.Context) error {
 		return err
 	}
 	row, err := t.control.Row(ctx, fmt.Sprintf("SELECT 1 FROM pgmove.run WHERE run = %s AND epoch = %d", pgsession.Literal(t.run), t.epoch))
+	if pgsession.Code(err) == "42P01" || pgsession.Code(err) == "3F000" {
+		return stream.Last((&stream.Failure{Kind: stream.Outage, Object: t.conn.Name(), Msg: "the server lost the ledger that it had committed, when it crashed or failed over"}).
+			WithHint("run again with --resume: it starts afresh where nothing is left"))
+	}
 	if err != nil {
 		return pgsession.Explain(err, "the ledger")
 	}

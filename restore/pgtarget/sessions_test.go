@@ -24,6 +24,7 @@ func TestRejoin(t *testing.T) {
 		{"nothing happened", "SELECT 1", stream.Failed, ""},
 		{"taken over", "UPDATE pgmove.run SET epoch = epoch + 1", stream.Busy, "taken over"},
 		{"dropped", "DELETE FROM pgmove.run", stream.Busy, "taken over"},
+		{"lost the ledger", "DROP SCHEMA pgmove CASCADE; DROP TABLE t", stream.Outage, "lost the ledger"},
 		{"lost commits", "DELETE FROM pgmove.taken; DROP TABLE t", stream.Outage, "lost 1 transactions"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
