@@ -53,7 +53,7 @@ func TestOutages(t *testing.T) {
 		}}
 		var warnings tries
 		if err := run(t, archive(t), f, restore.Options{Jobs: jobs, Retry: quick, Observe: func(e stream.Event) {
-			if e.Kind == stream.EventWarning {
+			if e.Kind == stream.EventRetry {
 				warnings.next("all")
 			}
 		}}); err != nil {
