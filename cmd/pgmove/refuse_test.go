@@ -82,7 +82,7 @@ func TestRefusals(t *testing.T) {
 		{"unknown flag", 3, []string{"run", "--frobnicate"}, []string{"frobnicate"}},
 		{"unknown command", 3, []string{"frobnicate"}, []string{"frobnicate"}},
 		{"bad size", 3, []string{"run", "--source", p.URL(src), "--target", p.URL(dst), "--split-size", "many"}, []string{"split-size"}},
-		{"bad level", 3, []string{"run", "--source", p.URL(src), "--target", p.URL(dst), "--validate", "some"}, []string{"none, count or digest"}},
+		{"bad level", 3, []string{"run", "--source", p.URL(src), "--target", p.URL(dst), "--validate", "some"}, []string{"none, count, digest or rows"}},
 		{"bad location", 3, []string{"dump", "--source", p.URL(src), "--to", "ftp://x/y"}, []string{"file:///folder"}},
 		{"no such table", 10, []string{"run", "--source", p.URL(src), "--target", p.URL(dst), "--table", "nope"}, []string{"no matching"}},
 	} {
