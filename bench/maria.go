@@ -99,12 +99,15 @@ func runMaria(ctx context.Context, o *options) (err error) {
 			ways = append(ways, w)
 		}
 	}
-	for range o.rounds {
-		for _, w := range ways {
+	for round := 1; round <= o.rounds; round++ {
+		// Each round begins with another one.
+		for i := range ways {
+			w := ways[(i+round-1)%len(ways)]
 			d, err := mariaMove(ctx, from, to, dir, env, w)
 			if err != nil {
 				return fmt.Errorf("%s: %w", w.name, err)
 			}
+			fmt.Fprintf(os.Stderr, "bench: round %d: %s: %.2f s\n", round, w.name, d.Seconds())
 			took[w.name] = append(took[w.name], d)
 		}
 	}

@@ -18,6 +18,8 @@ func (r *reader) program(e stream.Entry, row map[string]string, create string) (
 		return 0, (&stream.Failure{Kind: stream.Denied, Object: e.Name(), Msg: "the account may not see the definition of this " + strings.ToLower(string(e.Desc))}).
 			WithHint("run as an account that may read all routines: its definer, or one with SELECT on mysql.proc (MariaDB) or SHOW_ROUTINE (MySQL)")
 	}
+	// MySQL keeps the semicolon of one that was made among other statements, and drops it where it is made alone.
+	create = strings.TrimRight(create, "; \t\r\n")
 	var settings []string
 	for _, name := range []string{"sql_mode", "time_zone"} {
 		if v, ok := row[name]; ok {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -133,6 +135,9 @@ func load(ctx context.Context, s *mysession.Session, e *stream.Entry, c stream.C
 	if err != nil {
 		return 0, err
 	}
+	if !s.Version.MariaDB {
+		return n, checkOracle(ctx, s, e)
+	}
 	row, err := s.Row(ctx, "SELECT @@warning_count, "+mysession.Zeros)
 	if err != nil {
 		return 0, err
@@ -143,12 +148,50 @@ func load(ctx context.Context, s *mysession.Session, e *stream.Entry, c stream.C
 	return n, nil
 }
 
+const warnDeprecated = "1287" // ER_WARN_DEPRECATED_SYNTAX
+
+// checkOracle looks at a load's warnings on MySQL, where the next SELECT drops them, and where one comes with
+// each use of Zeros in the statement.
+func checkOracle(ctx context.Context, s *mysession.Session, e *stream.Entry) error {
+	rows, err := s.Rows(ctx, "SHOW WARNINGS")
+	if err != nil {
+		return err
+	}
+	count, err := s.Row(ctx, "SHOW COUNT(*) WARNINGS")
+	if err != nil {
+		return err
+	}
+	zeros, err := s.Row(ctx, "SELECT "+mysession.Zeros)
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(count[0])
+	if err != nil {
+		return err
+	}
+	harmless := 0
+	rows = slices.DeleteFunc(rows, func(r []string) bool {
+		if r[1] == warnDeprecated {
+			harmless++
+		}
+		return r[1] == warnDeprecated
+	})
+	if strconv.Itoa(n-harmless) != zeros[0] {
+		return warnings(e, rows[:min(len(rows), 3)])
+	}
+	return nil
+}
+
 // warned says what the server warned of.
 func warned(ctx context.Context, s *mysession.Session, e *stream.Entry) error {
 	rows, err := s.Rows(ctx, "SHOW WARNINGS LIMIT 3")
 	if err != nil {
 		return err
 	}
+	return warnings(e, rows)
+}
+
+func warnings(e *stream.Entry, rows [][]string) error {
 	var said []string
 	for _, r := range rows {
 		said = append(said, stream.Text(r[2]).Display()+" (error "+r[1]+")")
