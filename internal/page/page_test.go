@@ -17,7 +17,7 @@ var hostile = []string{`<script>alert(1)</script>`, `"><img src=x onerror=alert(
 // made makes up a report with n tables, named as the function says.
 func made(n int, name func(int) string) *report {
 	r := &report{Command: "run", Tool: "1.2.3", Run: "a-b-c", Started: time.Date(2026, 11, 21, 2, 0, 0, 0, time.UTC), Seconds: 60}
-	res := &result{Level: "digest", Tables: make([]any, n), Sequences: 3, Schema: 4}
+	res := &result{Level: "digest", Tables: make([]verdictOn, n), Sequences: 3, Schema: 4}
 	t := &timeline.Timeline{Step: 0.5, Rates: []timeline.Rate{{Side: "dump", Bytes: []int64{5, 9, 1 << 20}}, {Side: "restore", Bytes: []int64{0, 5}}}}
 	for i := range n {
 		r.Tables = append(r.Tables, table{Name: name(i), Rows: int64(i), Bytes: int64(1000 * i), Seconds: 1, Verdict: "equal",

@@ -72,12 +72,12 @@ type connection struct {
 }
 
 type result struct {
-	Level      string   `json:"level"`
-	Tables     []any    `json:"tables"`
-	Sequences  int      `json:"sequences"`
-	Schema     int      `json:"schema"`
-	Mismatches []string `json:"mismatches"`
-	Unverified []string `json:"unverified"`
+	Level      string      `json:"level"`
+	Tables     []verdictOn `json:"tables"`
+	Sequences  int         `json:"sequences"`
+	Schema     int         `json:"schema"`
+	Mismatches []string    `json:"mismatches"`
+	Unverified []string    `json:"unverified"`
 }
 
 type contents struct {

@@ -33,6 +33,7 @@ type view struct {
 	Rates    *rates
 
 	Differences lines
+	Differing   []tableOfDiffering
 	Warnings    lines
 	Unverified  lines
 	TableCount  string
@@ -101,6 +102,7 @@ func newView(r *report) *view {
 	if r.Result != nil {
 		v.Differences = cut(r.Result.Mismatches)
 		v.Unverified = cut(r.Result.Unverified)
+		v.differing()
 	}
 	v.Warnings = cut(r.Warnings)
 	v.tables()
