@@ -16,7 +16,7 @@ func (v *view) verdict() {
 	case r.ExitCode == 30:
 		v.Headline = "The target differs from the source"
 		if r.Result != nil {
-			v.Lead = fmt.Sprintf("%s found. They are listed below.", plural(len(r.Result.Mismatches), "difference was", "differences were"))
+			v.Lead = plural(len(r.Result.Mismatches), "difference was found. It is listed below.", "differences were found. They are listed below.")
 		}
 	case r.ExitCode == 130 || r.ExitCode == 143:
 		v.Headline = "Stopped by a signal"
