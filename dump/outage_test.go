@@ -66,7 +66,7 @@ func (f *flaky) CopyTo(_ context.Context, e *stream.Entry, _ stream.Chunk, w io.
 func (f *flaky) Contents() ([]stream.SequenceValue, []stream.SchemaItem) { return nil, nil }
 func (f *flaky) Release(context.Context) error                           { return nil }
 
-var quick = stream.Retry{Tries: 4, First: time.Millisecond, Most: 2 * time.Millisecond}
+var quick = stream.Retry{Tries: 6, First: time.Millisecond, Most: 2 * time.Millisecond}
 
 // TestOutages: what an outage stopped is read again. Its reader never takes a part for the whole, and an archive has each chunk once.
 func TestOutages(t *testing.T) {
@@ -99,11 +99,50 @@ func TestOutages(t *testing.T) {
 	}
 }
 
+// torn is a store that takes every object at the third try, and keeps what came at the second.
+type torn struct {
+	stream.Store
+	mu    sync.Mutex
+	tried map[string]int
+}
+
+func (s *torn) Put(ctx context.Context, key string, r io.Reader) error {
+	s.mu.Lock()
+	s.tried[key]++
+	n := s.tried[key]
+	s.mu.Unlock()
+	switch chunk := strings.HasPrefix(key, "pgmove/chunks/") || strings.HasSuffix(key, ".zst"); {
+	case !chunk || n > 2:
+		return s.Store.Put(ctx, key, r)
+	case n == 1:
+		return stream.Fail(stream.Outage, "the store is gone")
+	}
+	if err := s.Store.Put(ctx, key, r); err != nil {
+		return err
+	}
+	return stream.Fail(stream.Outage, "its answer is gone")
+}
+
+// TestStoreOutages: a chunk whose object or record could not be stored, or may have been, comes again and is listed once.
+func TestStoreOutages(t *testing.T) {
+	store, err := filestore.Open(t.TempDir(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keepIn(t.Context(), t, &flaky{}, &torn{Store: store, tried: map[string]int{}}); err != nil {
+		t.Error(err)
+	}
+}
+
 func keep(ctx context.Context, t *testing.T, snap dump.Snapshot) error {
 	store, err := filestore.Open(t.TempDir(), true)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return keepIn(ctx, t, snap, store)
+}
+
+func keepIn(ctx context.Context, t *testing.T, snap dump.Snapshot, store stream.Store) error {
 	if _, err := dump.Run(ctx, snap, stream.NewWriter(store, false, stream.Zstd), dump.Options{Jobs: 3, Run: "run", Retry: quick}); err != nil {
 		return err
 	}

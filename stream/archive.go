@@ -63,8 +63,10 @@ type Source struct {
 	// Held says that another process held the snapshot (pgmove snapshot --hold).
 	Held bool `json:"held,omitempty"`
 	// Started is when the server was started; it tells a server from its copies, which have the same identifier.
-	Started  string `json:"-"`
-	Encoding string `json:"encoding"` // of the database, of every Text and of the rows
+	Started string `json:"-"`
+	// DatabaseID tells a database from one of the same name that took its place; "" where the engine has no such thing.
+	DatabaseID string `json:"-"`
+	Encoding   string `json:"encoding"` // of the database, of every Text and of the rows
 	// SearchPath is the source role's own, for objects that cannot do without.
 	SearchPath Text `json:"search_path,omitempty"`
 	// Session lists the settings that were pinned while rows were read.

@@ -129,16 +129,17 @@ func (w *Writer) WriteChunk(ctx context.Context, c Chunk, fill func(io.Writer) e
 	if err != nil {
 		return rec, err
 	}
+	if !w.header.Live {
+		if err := w.putRecord(ctx, &rec); err != nil {
+			return rec, err // it may come again, and counts once
+		}
+	}
 	w.mu.Lock()
 	w.records = append(w.records, rec)
 	w.mu.Unlock()
-	if w.header.Live {
-		return rec, nil
+	if !w.header.Live {
+		w.beat.chunk(c.ID)
 	}
-	if err := w.putRecord(ctx, &rec); err != nil {
-		return rec, err
-	}
-	w.beat.chunk(c.ID)
 	return rec, nil
 }
 
@@ -229,6 +230,10 @@ func (w *Writer) Seal(ctx context.Context, index []NamedObject, contents *Conten
 	w.mu.Lock()
 	m := Manifest{Sealed: time.Now().UTC().Truncate(time.Second), Objects: w.objects, Chunks: w.records, Contents: *contents}
 	w.mu.Unlock()
+	// What no reader would take is not sealed.
+	if err := m.check(w.header.Run); err != nil {
+		return fmt.Errorf("%s: %w", keyManifest, err)
+	}
 	b, err := wrap(keyManifest, w.header.Run, w.mac, m)
 	if err != nil {
 		return err

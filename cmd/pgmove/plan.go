@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/pgmove/pgmove/dump"
+	"github.com/pgmove/pgmove/restore"
 	"github.com/pgmove/pgmove/stream"
 )
 
@@ -171,22 +172,25 @@ func checkDry(c *cli.Context) error {
 }
 
 // sourcePlan reads the plan of a source.
-func sourcePlan(ctx context.Context, c *cli.Context, from conn, kept bool, rep *Report) (h stream.Header, entries []stream.Entry, chunks []stream.Chunk, err error) {
+func sourcePlan(ctx context.Context, c *cli.Context, from conn, kept bool, rep *Report) (h stream.Header, roles []stream.Role, entries []stream.Entry, chunks []stream.Chunk, err error) {
 	if err = checkDry(c); err != nil {
-		return h, nil, nil, err
+		return h, nil, nil, nil, err
 	}
 	src, err := openSource(ctx, c, from, kept, nil, rep.observe)
 	if err != nil {
-		return h, nil, nil, err
+		return h, nil, nil, nil, err
 	}
 	defer src.Close()
 	h, entries, chunks, err = dump.Plan(ctx, src)
 	h.Source.Started = src.Facts().Started
-	return h, entries, chunks, err
+	if l, ok := src.(dump.RoleLister); ok && err == nil {
+		roles, err = l.Roles(ctx)
+	}
+	return h, roles, entries, chunks, err
 }
 
 func planRun(ctx context.Context, c *cli.Context, from conn, to *destination, rep *Report) error {
-	h, entries, chunks, err := sourcePlan(ctx, c, from, c.String("via") != "", rep)
+	h, roles, entries, chunks, err := sourcePlan(ctx, c, from, c.String("via") != "", rep)
 	if err != nil {
 		return err
 	}
@@ -204,11 +208,11 @@ func planRun(ctx context.Context, c *cli.Context, from conn, to *destination, re
 		}
 	}
 	defer to.close()
-	return planned(c, p, rep, to.check(ctx, c, &h, entries, chunks, rep))
+	return planned(c, p, rep, to.check(ctx, c, &h, roles, entries, chunks, rep))
 }
 
 func planDump(ctx context.Context, c *cli.Context, from conn, loc location, rep *Report) error {
-	h, entries, chunks, err := sourcePlan(ctx, c, from, true, rep)
+	h, _, entries, chunks, err := sourcePlan(ctx, c, from, true, rep)
 	if err != nil {
 		return err
 	}
@@ -231,22 +235,29 @@ func planRestore(ctx context.Context, c *cli.Context, a *archive, h *stream.Head
 	if err != nil {
 		return err
 	}
+	roles, err := a.Roles(ctx)
+	if err != nil {
+		return err
+	}
 	narrow := *h
 	narrow.Source.Selection = to.selection
 	p, err := newPlan(c, &narrow.Source.Selection, entries, chunks)
 	if err != nil {
 		return err
 	}
-	return planned(c, p, rep, to.check(ctx, c, &narrow, entries, chunks, rep))
+	return planned(c, p, rep, to.check(ctx, c, &narrow, roles, entries, chunks, rep))
 }
 
 // check connects to the target and says what it would refuse.
-func (d *destination) check(ctx context.Context, c *cli.Context, h *stream.Header, entries []stream.Entry, chunks []stream.Chunk, rep *Report) error {
+func (d *destination) check(ctx context.Context, c *cli.Context, h *stream.Header, roles []stream.Role, entries []stream.Entry, chunks []stream.Chunk, rep *Report) error {
 	if err := d.connect(ctx, c, rep.observe); err != nil {
 		return err
 	}
 	if err := d.isSource(ctx, &h.Source); err != nil {
 		return err
+	}
+	if m, ok := d.target.(restore.RoleMaker); ok && d.roles {
+		m.TakeRoles(roles)
 	}
 	if t, ok := d.target.(checker); ok {
 		return t.Check(ctx, h, entries, chunks)

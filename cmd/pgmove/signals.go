@@ -33,8 +33,8 @@ func untilSignal(stderr io.Writer, resume func() string) (context.Context, func(
 		var first os.Signal
 		select {
 		case first = <-signals:
-			fmt.Fprintf(stderr, "pgmove: %s: stopping; once more to stop at once\n", first)
 			cancel(signalError{first})
+			go fmt.Fprintf(stderr, "pgmove: %s: stopping; once more to stop at once\n", first) // who reads there may have stopped
 		case <-done:
 			return
 		}
@@ -44,7 +44,16 @@ func untilSignal(stderr io.Writer, resume func() string) (context.Context, func(
 		case s := <-signals:
 			exit(signalError{s}.code())
 		case <-t.C:
-			fmt.Fprintf(stderr, "pgmove: stopped by a signal: %s; it did not end in %v\n%s", first, grace, resume())
+			said := make(chan struct{})
+			go func() {
+				defer close(said)
+				fmt.Fprintf(stderr, "pgmove: stopped by a signal: %s; it did not end in %v\n%s", first, grace, resume())
+			}()
+			select {
+			case <-said:
+			case <-signals:
+			case <-time.After(time.Second):
+			}
 			exit(signalError{first}.code())
 		case <-done:
 		}
@@ -108,7 +117,7 @@ func resumeLine(args []string) string {
 }
 
 // userInfo matches a URL's user and password.
-var userInfo = regexp.MustCompile(`(://[^/:@]*):[^/@]*@`)
+var userInfo = regexp.MustCompile(`(://[^/:@]*):[^/]*@`)
 
 // shellWord quotes a word for a shell where it needs that.
 func shellWord(s string) string {

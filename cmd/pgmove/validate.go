@@ -66,7 +66,7 @@ func runValidate(ctx context.Context, c *cli.Context, rep *Report) error {
 	defer target.Close()
 	if file := c.String("state"); file != "" {
 		facts := target.Facts()
-		h := stateHeader{Format: 1, Target: cmp.Or(facts.SystemID, to.Name()) + " " + string(facts.Database)}
+		h := stateHeader{Format: 1, Target: cmp.Or(facts.SystemID, to.Name()) + " " + string(facts.Database) + " " + facts.DatabaseID}
 		if c.IsSet("archive") || c.IsSet("digests") {
 			h.Run = contents.Header.Run
 		}

@@ -125,6 +125,9 @@ func (c *checking) privileges(ctx context.Context) error {
 			return err
 		}
 	}
+	if !c.opts.Selection.Has(stream.Data) {
+		return nil // neither rows nor sequences are read
+	}
 	const own = `n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', '` + LedgerSchema + `')`
 	rows, err := c.q.Rows(ctx, `SELECT n.nspname FROM pg_catalog.pg_namespace n WHERE `+own+` AND NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE')
 		AND EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'S')) ORDER BY 1`)

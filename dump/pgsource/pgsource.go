@@ -150,6 +150,9 @@ func Open(ctx context.Context, conn *pgsession.Conn, o Options) (*Source, error)
 		if row, err := s.coordinator.Row(ctx, "SELECT pg_catalog.pg_postmaster_start_time()::text"); err == nil && len(row) > 0 {
 			s.facts.Started = row[0]
 		}
+		if row, err := s.coordinator.Row(ctx, "SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"); err == nil && len(row) > 0 {
+			s.facts.DatabaseID = row[0]
+		}
 		if !o.NoSchema {
 			if s.tool, err = findTool(ctx, o.BinDir, s.versnum); err != nil {
 				return err

@@ -267,7 +267,7 @@ func (c *Conn) explain(err error) error {
 			f.Kind, f.Hint = stream.Denied, "the role's or the database's settings name what the role may not use: grant it pg_read_all_data, or USAGE on that schema"
 		case pe.Code == "3D000":
 			f.Kind, f.Hint = stream.Preflight, "create the database first: pgmove never does"
-		case pe.Code == "53300" || pe.Code == "57P03" || strings.HasPrefix(pe.Code, "57P"):
+		case pe.Code == "53300" || Lost(pe): // class 08 is what poolers say whose server is gone
 			f.Kind, f.Hint = stream.Outage, "try again when the server takes connections"
 		}
 		return f
@@ -327,7 +327,7 @@ func Explain(err error, object string) error {
 		if pe.Code == "42501" {
 			f.Kind = stream.Denied
 		}
-		if strings.HasPrefix(pe.Code, "57P") {
+		if Lost(pe) {
 			f.Kind = stream.Outage
 		}
 		if pe.Code == "53100" {

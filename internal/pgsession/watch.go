@@ -104,6 +104,7 @@ func (s *Session) Alive(ctx context.Context) bool {
 func (c *Conn) watch(w *conn, b Backend) {
 	limit := c.limit()
 	t := time.NewTicker(max(limit/4, time.Millisecond))
+	unreached := 0
 	defer t.Stop()
 	for {
 		select {
@@ -112,12 +113,18 @@ func (c *Conn) watch(w *conn, b Backend) {
 		case <-t.C:
 		}
 		if !w.stands.still(limit) {
+			unreached = 0
 			continue
 		}
 		moved := w.stands.read.count.Load() + w.stands.write.count.Load()
 		ctx, cancel := context.WithTimeout(context.Background(), max(limit, 15*time.Second))
-		dead := c.waits(ctx, w.closed, b)
+		dead, reached := c.waits(ctx, w.closed, b)
 		cancel()
+		if reached {
+			unreached = 0
+		} else if unreached++; unreached < unreachedFor {
+			dead = false
+		}
 		if dead && w.stands.still(limit) && moved == w.stands.read.count.Load()+w.stands.write.count.Load() {
 			_ = w.Close() // who waits gets an error, and tries again
 			return
@@ -125,35 +132,42 @@ func (c *Conn) watch(w *conn, b Backend) {
 	}
 }
 
+// unreachedFor is how often in a row the server must not be reached before that counts as an answer: a name that is not
+// found once, or a server too busy to greet, says nothing of what it works at.
+const unreachedFor = 4
+
 // waits asks the server whether a backend waits for its client, twice, or is gone. A server that can't be reached can't
-// serve it either.
-func (c *Conn) waits(ctx context.Context, closed <-chan struct{}, b Backend) bool {
+// serve it either. Of a backend that the role may not see, as where a setting changes a session's role, nothing is known.
+func (c *Conn) waits(ctx context.Context, closed <-chan struct{}, b Backend) (dead, reached bool) {
+	if b.start == "" {
+		return false, true
+	}
 	cfg, err := c.fresh(ctx)
 	if err != nil {
-		return false
+		return false, true
 	}
 	asked, err := pgconn.ConnectConfig(ctx, cfg)
 	if err != nil {
 		// What the server says, that it has too many connections already, says nothing of this one.
-		return Code(err) == "" && stream.KindOf(c.explain(err)) == stream.Outage
+		return true, Code(err) != "" || stream.KindOf(c.explain(err)) != stream.Outage
 	}
 	defer func() { _ = asked.Close(context.WithoutCancel(ctx)) }()
 	for range 2 {
 		select {
 		case <-time.After(time.Second):
 		case <-closed:
-			return false
+			return false, true
 		}
 		r := asked.ExecParams(ctx, "SELECT wait_event_type FROM pg_catalog.pg_stat_activity WHERE pid OPERATOR(pg_catalog.=) $1 AND "+backendStart+" OPERATOR(pg_catalog.=) $2",
 			[][]byte{[]byte(b.pid), []byte(b.start)}, nil, nil, nil).Read()
 		if r.Err != nil {
-			return false
+			return false, true
 		}
 		if len(r.Rows) > 0 && string(r.Rows[0][0]) != "Client" {
-			return false
+			return false, true
 		}
 	}
-	return true
+	return true, true
 }
 
 // CopyFrom runs COPY … FROM STDIN with the rows that r yields.
@@ -187,7 +201,12 @@ func (s *Session) Bury(ctx context.Context, b Backend) error {
 	if b.pid == "" {
 		return nil
 	}
-	which := fmt.Sprintf("FROM pg_catalog.pg_stat_activity WHERE pid = %s AND "+backendStart+" = %s AND pid <> pg_catalog.pg_backend_pid()", b.pid, Literal(b.start))
+	// One that the role may not see is known by its number alone: that it may not end it is an error then, and no leave to go on.
+	when := backendStart + " OPERATOR(pg_catalog.=) " + Literal(b.start)
+	if b.start == "" {
+		when = "backend_start IS NULL"
+	}
+	which := fmt.Sprintf("FROM pg_catalog.pg_stat_activity WHERE pid OPERATOR(pg_catalog.=) %s AND %s AND pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()", b.pid, when)
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		rows, err := s.Rows(ctx, "SELECT pg_catalog.pg_terminate_backend(pid) "+which)
 		if err != nil || len(rows) == 0 {

@@ -186,3 +186,38 @@ func TestHangUp(t *testing.T) {
 	}
 	s.End()
 }
+
+// TestUnseenBackend: a role whose settings make it another one, as those that are given out for a day do, may not see its own process.
+// Nothing is known of it then: it is neither cut while it works, nor taken for ended.
+func TestUnseenBackend(t *testing.T) {
+	noSettings(t)
+	p := testbed.Shared(t, 0)
+	db := testbed.Database(t, p)
+	testbed.SQL(t, p, db, "CREATE ROLE "+db+"_owner; CREATE ROLE "+db+"_today LOGIN PASSWORD 'x' IN ROLE "+db+"_owner; ALTER ROLE "+db+"_today SET role = '"+db+"_owner'")
+	t.Cleanup(func() {
+		_ = p.Exec(context.Background(), "postgres", "DROP ROLE "+db+"_today; DROP ROLE "+db+"_owner")
+	})
+	c := mustParse(t, p.URLAs(db+"_today", "x", db))
+	c.StandStill = 300 * time.Millisecond
+	s, err := Connect(t.Context(), c, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.End()
+	if row, err := s.Row(t.Context(), "SELECT current_user"); err != nil || row[0] != db+"_owner" {
+		t.Fatalf("the session's role: %v, %v", row, err)
+	}
+	if err := s.Do(t.Context(), "SELECT pg_sleep(4)"); err != nil {
+		t.Fatalf("it was cut: %v", err)
+	}
+	other, err := Connect(t.Context(), c, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.End()
+	if err := other.Bury(t.Context(), s.Backend); err == nil {
+		if err := s.Do(t.Context(), "SELECT 1"); err == nil {
+			t.Error("a process that lives was taken for ended")
+		}
+	}
+}

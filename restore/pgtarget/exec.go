@@ -33,6 +33,12 @@ func (t *Target) Exec(ctx context.Context, entries []*stream.Entry) error {
 			t.warn(fmt.Sprintf("%s %s needs the source's search_path and was created under it", e.Desc.Display(), e.Name()))
 			return nil
 		}
+		if !needsPath(pgsession.Code(again)) {
+			if pgsession.Code(again) == "22012" && t.fencedOff(ctx) {
+				return fenced(again)
+			}
+			err = again // what stopped it under the path that it needs, an outage above all
+		}
 	case code == "42501" && e.Desc == "COMMENT" && strings.HasPrefix(string(e.Tag), "EXTENSION "):
 		t.warn(fmt.Sprintf("the comment on %s was left as it is: its owner is another role", e.Tag.Display()))
 		return t.with(ctx, func(s *pgsession.Session) error { return t.skip(ctx, s, e) })
@@ -172,7 +178,7 @@ func (t *Target) explain(e *stream.Entry, err error) error {
 	if pe.Code == "42501" {
 		f.Kind = stream.Denied
 	}
-	if strings.HasPrefix(pe.Code, "57P") {
+	if pgsession.Lost(pe) {
 		f.Kind = stream.Outage
 	}
 	if pe.Code == "53100" {

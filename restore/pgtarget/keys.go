@@ -38,8 +38,8 @@ func (t *Target) readKeys(ctx context.Context, entries []stream.Entry, plan []st
 			}
 		}
 	}
-	rows, err := t.control.Rows(ctx, `SELECT k.conname, k.conrelid, k.confrelid, k.confdeltype IN ('c', 'n', 'd') AND c.relkind = 'r'
-		FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid WHERE k.contype = 'f'`)
+	rows, err := t.control.Rows(ctx, `SELECT k.conname, k.conrelid, k.confrelid, k.confdeltype IN ('c', 'n', 'd') AND c.relkind = 'r', n.nspname, c.relname
+		FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE k.contype = 'f'`)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,11 @@ func (t *Target) readKeys(ctx context.Context, entries []stream.Entry, plan []st
 	}
 	t.parents = map[stream.DumpID][]stream.DumpID{}
 	keys := map[[2]stream.DumpID]string{}
+	own := t.own("FK CONSTRAINT", entries)
 	for _, r := range rows {
+		if own[[2]stream.Text{stream.Text(r[4]), stream.Text(r[5] + " " + r[0])}] {
+			continue
+		}
 		child, parent := byOID[r[1]], byOID[r[2]]
 		t.keys = append(t.keys, foreign{r[0], child, parent, r[3] == "t"})
 		if child == 0 || parent == 0 || child == parent && t.left[child] < 2 {
@@ -60,6 +64,21 @@ func (t *Target) readKeys(ctx context.Context, entries []stream.Entry, plan []st
 		keys[[2]stream.DumpID{child, parent}] = r[0]
 	}
 	return t.noCircle(keys)
+}
+
+// own are the archive's entries of a kind, by schema and tag, that this run may have made when it resumes. When it began there were none
+// of them: they come after the rows of their tables, and go before these come again.
+func (t *Target) own(desc stream.Text, entries []stream.Entry) map[[2]stream.Text]bool {
+	if !t.opts.Resume || !t.source.Selection.Has(stream.PostData) {
+		return nil
+	}
+	own := map[[2]stream.Text]bool{}
+	for i := range entries {
+		if e := &entries[i]; e.Desc == desc {
+			own[[2]stream.Text{e.Namespace, e.Tag}] = true
+		}
+	}
+	return own
 }
 
 // noCircle refuses tables that refer to each other in a circle.
@@ -222,11 +241,14 @@ func (t *Target) checkTriggers(ctx context.Context, entries []stream.Entry, tabl
 	for _, r := range rows {
 		byOID[r[0]] = append(byOID[r[0]], r[1])
 	}
-	fire := map[stream.Text]bool{}
+	fire, own := map[stream.Text]bool{}, t.own("TRIGGER", entries)
 	for i := range entries {
 		e := &entries[i]
 		if f := tables[[2]stream.Text{e.Namespace, e.Tag}]; loads(e) && f != nil {
 			for _, g := range byOID[f.oid] {
+				if own[[2]stream.Text{e.Namespace, e.Tag + " " + stream.Text(g)}] {
+					continue
+				}
 				fire[e.Namespace+"."+e.Tag+" "+stream.Text(g)] = true
 			}
 		}

@@ -81,6 +81,7 @@ func (t *Target) mayNotCreate(err error) error {
 const (
 	entryPart = -1
 	earlyPart = -2 // the first stage of one that is applied in two
+	donePart  = -3 // of id 0: the run has ended well, and its ledger was kept
 )
 
 func partOf(e *stream.Entry) int {
@@ -115,7 +116,7 @@ func (t *Target) Keep(ctx context.Context) error {
 		return err
 	}
 	// With this commit everything before it is durable as well.
-	return pgsession.Explain(t.control.Do(ctx, "SET synchronous_commit = on; UPDATE pgmove.run SET epoch = epoch"), "the ledger")
+	return pgsession.Explain(t.control.Do(ctx, fmt.Sprintf("SET synchronous_commit = on; INSERT INTO pgmove.taken (id, part) VALUES (0, %d) ON CONFLICT DO NOTHING", donePart)), "the ledger")
 }
 
 // Finish drops the ledger.

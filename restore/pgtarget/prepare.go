@@ -41,6 +41,16 @@ func (t *Target) prepare(ctx context.Context, h *stream.Header, entries []stream
 		if err := t.readKeys(ctx, entries, plan); err != nil {
 			return pgsession.Explain(err, t.conn.Name())
 		}
+		if t.opts.Resume {
+			// What goes on is not looked at by checkReady, and may have been begun with triggers switched off.
+			tables, err := t.tablesThere(ctx)
+			if err == nil {
+				err = t.checkTriggers(ctx, entries, tables)
+			}
+			if err != nil {
+				return pgsession.Explain(err, t.conn.Name())
+			}
+		}
 	}
 	if err := t.keepSchemas(ctx); err != nil {
 		return pgsession.Explain(err, t.conn.Name())
@@ -63,7 +73,14 @@ func (t *Target) prepare(ctx context.Context, h *stream.Header, entries []stream
 			return pgsession.Explain(err, t.conn.Name())
 		}
 	}
-	// Before what clean drops, which goes with the ledger's transaction.
+	// What clean drops goes with the ledger's transaction, which roles are no part of: it is tried first, so that nothing is
+	// created where it refuses.
+	if t.opts.Clean && !dry && t.roles != nil {
+		if err := t.clean(ctx, entries); err != nil {
+			return err
+		}
+		t.rollback(ctx)
+	}
 	if !dry && h.Source.Selection.Has(stream.PreData) {
 		if err := t.createRoles(ctx, entries); err != nil {
 			return pgsession.Explain(err, t.conn.Name())

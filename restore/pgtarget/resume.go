@@ -78,6 +78,9 @@ func (t *Target) readLedger(ctx context.Context) (*left, error) {
 		case entryPart:
 			l.taken.Entries[stream.DumpID(id)] = true
 			continue
+		case donePart:
+			// What came since is the target's own: there is nothing to go on with.
+			return nil, nil
 		case earlyPart:
 			l.taken.Early[stream.DumpID(id)] = true
 			continue
@@ -265,8 +268,9 @@ func (t *Target) isTaken(ctx context.Context, b pgsession.Backend, part stream.P
 	if err := s.Bury(ctx, b); err != nil {
 		return false, pgsession.Explain(err, t.conn.Name()) // while it lives no answer is the last
 	}
-	// The insert waits for the transaction in doubt, if that still goes on.
-	row, err := s.Row(ctx, fmt.Sprintf("BEGIN; INSERT INTO pgmove.taken (id, part) VALUES (%d, %d) ON CONFLICT DO NOTHING RETURNING id", part.Table, part.N))
+	// The insert waits for the transaction in doubt, if that still goes on. It is taken back at once, whether the answer arrives or not:
+	// an open transaction of a session that is lost would have the next question wait for it.
+	row, err := s.Row(ctx, fmt.Sprintf("BEGIN; INSERT INTO pgmove.taken (id, part) VALUES (%d, %d) ON CONFLICT DO NOTHING RETURNING id; ROLLBACK", part.Table, part.N))
 	if err != nil {
 		return false, pgsession.Explain(err, "the ledger")
 	}

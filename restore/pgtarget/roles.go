@@ -97,7 +97,8 @@ func (c *creating) all(ctx context.Context, missing []*stream.Role, entries []st
 			if c.control.VersionNum >= 160000 {
 				with = " WITH INHERIT TRUE, SET TRUE"
 			}
-			if err := c.optional(ctx, "GRANT "+pgsession.Ident(string(r.Name))+" TO CURRENT_USER"+with); err != nil {
+			grant := "GRANT " + pgsession.Ident(string(r.Name)) + " TO CURRENT_USER" + with
+			if err := c.optional(ctx, statement{grant, grant}); err != nil {
 				return err
 			}
 		}
@@ -121,13 +122,16 @@ func (c *creating) try(ctx context.Context, sql string) error {
 	return err
 }
 
-// optional runs a statement without which the roles can do with, and says so where the server refuses it.
-func (c *creating) optional(ctx context.Context, sql string) error {
-	err := c.try(ctx, sql)
+// statement is SQL and what is shown of it: settings may hold secrets.
+type statement struct{ sql, shown string }
+
+// optional runs a statement that the roles can do without, and says so where the server refuses it.
+func (c *creating) optional(ctx context.Context, s statement) error {
+	err := c.try(ctx, s.sql)
 	if err == nil || pgsession.Code(err) == "" {
 		return err
 	}
-	c.warn("roles: left out, as the target refused it: " + stream.Text(sql).Display() + ": " + pgsession.Explain(err, "server").Error())
+	c.warn(fmt.Sprintf("roles: left out, as the target refused it: %s (SQLSTATE %s)", stream.Text(s.shown).Display(), pgsession.Code(err)))
 	return nil
 }
 
@@ -166,26 +170,27 @@ func (c *creating) create(r *stream.Role) string {
 }
 
 // rest are the statements that give a created role its memberships, settings and comment.
-func (c *creating) rest(r *stream.Role) []string {
+func (c *creating) rest(r *stream.Role) []statement {
 	name := pgsession.Ident(string(r.Name))
-	var out []string
+	var out []statement
 	for _, m := range r.MemberOf {
 		sql := "GRANT " + pgsession.Ident(string(m.Role)) + " TO " + name + c.options(m)
 		if stream.ReservedRole(m.Role) {
 			c.warn("roles: left out, as the granted role is the server's own: " + stream.Text(sql).Display())
 			continue
 		}
-		out = append(out, sql)
+		out = append(out, statement{sql, sql})
 	}
 	for _, s := range r.Settings {
 		var values []string
 		for _, v := range s.Values {
 			values = append(values, pgsession.Literal(string(v)))
 		}
-		out = append(out, "ALTER ROLE "+name+" SET "+pgsession.Ident(s.Name)+" TO "+strings.Join(values, ", "))
+		set := "ALTER ROLE " + name + " SET " + pgsession.Ident(s.Name) + " TO "
+		out = append(out, statement{set + strings.Join(values, ", "), set + "…"})
 	}
 	if r.Comment != "" {
-		out = append(out, "COMMENT ON ROLE "+name+" IS "+pgsession.Literal(string(r.Comment)))
+		out = append(out, statement{"COMMENT ON ROLE " + name + " IS " + pgsession.Literal(string(r.Comment)), "COMMENT ON ROLE " + name})
 	}
 	return out
 }
