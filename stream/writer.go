@@ -231,8 +231,12 @@ func (w *Writer) Seal(ctx context.Context, index []NamedObject, contents *Conten
 	m := Manifest{Sealed: time.Now().UTC().Truncate(time.Second), Objects: w.objects, Chunks: w.records, Contents: *contents}
 	w.mu.Unlock()
 	// What no reader would take is not sealed.
-	if err := m.check(w.header.Run); err != nil {
-		return fmt.Errorf("%s: %w", keyManifest, err)
+	listed := map[DumpID]bool{}
+	for i := range m.Chunks {
+		if id := m.Chunks[i].ID; listed[id] {
+			return Fail(Failed, "chunk %d would be listed twice in %s", id, keyManifest)
+		}
+		listed[m.Chunks[i].ID] = true
 	}
 	b, err := wrap(keyManifest, w.header.Run, w.mac, m)
 	if err != nil {

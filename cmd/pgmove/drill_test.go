@@ -251,6 +251,12 @@ func TestRunTellsRows(t *testing.T) {
 	mustExit(t, 0, args...)
 	testbed.SQL(t, p, dst, "UPDATE orders SET note = 'changed' WHERE id = 6")
 	wantText(t, mustExit(t, 30, append(args, "--resume", "--validate", "rows")...), "public.orders: 1 different", "id=6")
+	// Once the source goes on there is nothing to resume, and what the target holds is its own.
+	testbed.SQL(t, p, src, "UPDATE orders SET note = 'later' WHERE id = 7")
+	wantText(t, mustExit(t, 10, append(args, "--resume")...), "a move that has ended")
+	if note, err := p.Value(t.Context(), dst, "SELECT note FROM orders WHERE id = 6"); err != nil || note != "changed" {
+		t.Errorf("the target's row: %q, %v", note, err)
+	}
 }
 
 // TestDrillDownReadsLittle: of a million rows almost none are sent to find three that differ.

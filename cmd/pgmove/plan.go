@@ -235,9 +235,11 @@ func planRestore(ctx context.Context, c *cli.Context, a *archive, h *stream.Head
 	if err != nil {
 		return err
 	}
-	roles, err := a.Roles(ctx)
-	if err != nil {
-		return err
+	var roles []stream.Role
+	if to.roles {
+		if roles, err = a.Roles(ctx); err != nil {
+			return err
+		}
 	}
 	narrow := *h
 	narrow.Source.Selection = to.selection

@@ -25,6 +25,7 @@ func packed(v any) string {
 type left struct {
 	stream.Prior
 	taken stream.Taken
+	done  bool // the run has ended, and its ledger was kept
 }
 
 // readLedger returns what the ledger holds, nil where there is none. The caller holds the lock.
@@ -79,8 +80,8 @@ func (t *Target) readLedger(ctx context.Context) (*left, error) {
 			l.taken.Entries[stream.DumpID(id)] = true
 			continue
 		case donePart:
-			// What came since is the target's own: there is nothing to go on with.
-			return nil, nil
+			l.done = true
+			continue
 		case earlyPart:
 			l.taken.Early[stream.DumpID(id)] = true
 			continue
@@ -180,6 +181,14 @@ func (t *Target) takeOver(ctx context.Context, h *stream.Header, entries []strea
 	if err != nil {
 		return false, err
 	}
+	if l.done && len(again) > 0 {
+		if t.opts.Clean {
+			return false, nil
+		}
+		// What came since is the target's own.
+		return false, (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(), Msg: "it holds a move that has ended, and the source has changed since"}).
+			WithHint("compare them with pgmove validate; to move again, empty the target or give --clean")
+	}
 	t.taken, t.ledger = l.taken, true
 	defer func() {
 		for p := range t.taken.Chunks { // what was put back is no longer among them
@@ -188,7 +197,7 @@ func (t *Target) takeOver(ctx context.Context, h *stream.Header, entries []strea
 	}()
 	sql := fmt.Sprintf("UPDATE pgmove.run SET run = %s, snapshot = %s, header = %s, prints = %s;\n", pgsession.Literal(h.Run),
 		pgsession.Literal(h.Source.Snapshot), packed(h), packed(stream.Prints(entries)))
-	if l.Header.Run != h.Run {
+	if l.Header.Run != h.Run && !l.done {
 		undo, err := t.putBack(ctx, entries, again)
 		if err != nil {
 			return false, err
