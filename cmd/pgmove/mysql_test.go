@@ -139,18 +139,10 @@ func TestMySQLValidate(t *testing.T) {
 func TestMySQLTwoSides(t *testing.T) {
 	from, src, to, dst := bazaarDatabases(t)
 	dir := t.TempDir() + "/a"
-	type ended struct {
-		code int
-		out  string
-	}
-	restored := make(chan ended, 1)
-	go func() {
-		code, out, errs := pgmove(t, "restore", "--wait", "--from", dir, "--target", to.URL(dst))
-		restored <- ended{code, out + errs}
-	}()
+	restored := beside(t, "restore", "--wait", "--from", dir, "--target", to.URL(dst))
 	mustExit(t, 0, "dump", "--source", from.URL(src), "--to", dir, "--split-size", "64kB")
-	if e := <-restored; e.code != 0 || !strings.Contains(e.out, "equal") {
-		t.Errorf("the restore ended with %d:\n%s", e.code, e.out)
+	if r := <-restored; r.code != 0 || !strings.Contains(r.out, "equal") {
+		t.Errorf("the restore ended with %d:\n%s%s", r.code, r.out, r.errors)
 	}
 	if d, err := testbed.MariaDifference(t.Context(), from, src, to, dst); err != nil || d != "" {
 		t.Errorf("%v\n%s", err, d)

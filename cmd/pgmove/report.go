@@ -296,7 +296,7 @@ func (r *Report) print(w io.Writer) {
 	if n := len(tables) - shown; n > 0 {
 		rows = append(rows, []string{fmt.Sprintf("… %d more tables", n), fmt.Sprint(restRows), sizeText(restBytes), "", ""})
 	}
-	rows = append(rows, []string{fmt.Sprintf("total (%d)", len(tables)), fmt.Sprint(r.Rows), sizeText(r.Bytes), seconds(r.Seconds), r.verdict()})
+	rows = append(rows, []string{fmt.Sprintf("total (%d)", len(tables)), fmt.Sprint(r.Rows), sizeText(r.Bytes), seconds(r.Seconds), r.shownVerdict()})
 	printTable(w, []string{"table", "rows", "bytes", "time", "verdict"}, rows)
 	fmt.Fprintln(w)
 	rows = nil
@@ -338,8 +338,15 @@ func (r *Report) verdict() string {
 		return "unverified"
 	case r.Result.Level == validate.Count:
 		return "counted"
-	case len(r.Result.Unverified) > 0:
-		return fmt.Sprintf("equal, %d unverified", len(r.Result.Unverified))
 	}
 	return "equal"
+}
+
+// shownVerdict is verdict for people: what was not compared is told in the same breath.
+func (r *Report) shownVerdict() string {
+	v := r.verdict()
+	if r.Result != nil && v == "equal" && len(r.Result.Unverified) > 0 {
+		v += fmt.Sprintf(", %d unverified", len(r.Result.Unverified))
+	}
+	return v
 }

@@ -50,12 +50,33 @@ func (s *Source) Index(entries []stream.Entry, _ []stream.Chunk, records []strea
 		return nil, fmt.Errorf("toc.dat: %w", err)
 	}
 	s.onlyWanted(toc)
+	schemasFirst(toc)
 	var b bytes.Buffer
 	if err := toc.Write(&b); err != nil {
 		return nil, fmt.Errorf("toc.dat: %w", err)
 	}
 	s.toc = nil // it is made once
 	return append(out, stream.NamedObject{Key: "toc.dat", Data: b.Bytes()}), nil
+}
+
+// schemasFirst has the privileges of what is in a schema wait for the schema's own: pg_restore -j grants side by side, and who
+// grants in another role's name needs that role's USAGE on the schema. An archive of pg_dump leaves that to chance.
+func schemasFirst(toc *pgtoc.TOC) {
+	schemas := map[string]int32{}
+	for i := range toc.Entries {
+		if e := &toc.Entries[i]; e.Desc == "ACL" && strings.HasPrefix(e.Tag, "SCHEMA ") {
+			name := strings.TrimPrefix(e.Tag, "SCHEMA ")
+			if quoted, ok := strings.CutPrefix(name, `"`); ok {
+				name = strings.ReplaceAll(strings.TrimSuffix(quoted, `"`), `""`, `"`)
+			}
+			schemas[name] = e.ID
+		}
+	}
+	for i := range toc.Entries {
+		if e := &toc.Entries[i]; e.Desc == "ACL" && schemas[e.Namespace] != 0 && e.ID != schemas[e.Namespace] {
+			e.Deps = append(slices.Clone(e.Deps), schemas[e.Namespace])
+		}
+	}
 }
 
 func tableIndex(e *stream.Entry, records []stream.Record) []pgtoc.Entry {
