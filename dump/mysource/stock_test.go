@@ -56,7 +56,7 @@ func TestStockLoader(t *testing.T) {
 		}
 	}
 	write("metadata", metadata+"# Finished dump at: 2026-11-21 10:00:01\n")
-	cmd := exec.CommandContext(t.Context(), "myloader", "--host=127.0.0.1", fmt.Sprintf("--port=%d", to.Port()), "--user="+to.User(), "--password="+to.Password(), "--directory="+dir, "--threads=2", "--verbose=2")
+	cmd := exec.CommandContext(t.Context(), "myloader", "--host=127.0.0.1", fmt.Sprintf("--port=%d", to.Port()), "--user="+to.User(), "--password="+to.Password(), "--directory="+dir, "--threads=1", "--verbose=2")
 	cmd.Dir = dir // where it looks for what a statement names
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("myloader: %v\n%s", err, out)
