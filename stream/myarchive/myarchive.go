@@ -84,7 +84,7 @@ func (a *archive) list(ctx context.Context) error {
 			return err
 		}
 		if len(strange) > 0 {
-			return a.refused("it has files whose names pgmove does not take: %s", names(strange))
+			return a.refused("it has files whose names pgmove does not take, or links in their places: %s", names(strange))
 		}
 	}
 	all, err := a.store.List(ctx, "")
