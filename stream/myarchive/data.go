@@ -74,6 +74,9 @@ func (a *archive) tableOf(name string) (*table, string) {
 func (a *archive) rows(t *table, id stream.DumpID, add func(stream.Entry) stream.DumpID) {
 	e := stream.Entry{Section: stream.Data, Desc: "TABLE DATA", Tag: stream.Text(t.name), Dependencies: []stream.DumpID{id},
 		Table: &stream.Table{Name: stream.Text(t.name), Rows: -1}}
+	if n, ok := a.counted[t.base]; ok {
+		e.Table.Rows = n
+	}
 	var chunks []stream.Chunk
 	for _, name := range t.files {
 		base, isSQL := strings.CutSuffix(name, ".sql")

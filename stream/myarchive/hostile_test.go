@@ -119,3 +119,60 @@ func TestHostile(t *testing.T) {
 		}
 	}
 }
+
+// TestIncomplete: a table whose rows are missing, by what the dump says of them, is no sound dump's.
+func TestIncomplete(t *testing.T) {
+	t.Parallel()
+	ended := "# Finished dump at: 2026-01-01 00:00:01\n"
+	for name, text := range map[string]string{"metadata": "[config]\nquote-character = BACKTICK\n\n[`app`.`t`]\nreal_table_name=t\nrows = 5\n\n" + ended, "app.t-metadata": "5"} {
+		m := dumped(memory{name: text})
+		if _, _, err := open(t, m); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		delete(m, "app.t.sql")
+		if _, _, err := open(t, m); stream.KindOf(err) != stream.Integrity {
+			t.Errorf("%s without rows: %v", name, err)
+		}
+		m[name] = strings.Replace(text, "5", "0", 1)
+		if _, _, err := open(t, m); err != nil {
+			t.Errorf("%s of an empty table: %v", name, err)
+		}
+	}
+}
+
+// TestZones: TIMESTAMPs of an unknown time zone are refused.
+func TestZones(t *testing.T) {
+	t.Parallel()
+	insert, load := "INSERT INTO `t` VALUES (1,'2026-01-01 00:00:00');\n", "LOAD DATA LOCAL INFILE 'app.t.dat' INTO TABLE `t` FIELDS TERMINATED BY ',' (`a`,`at`);\n"
+	for _, c := range []struct {
+		rows memory
+		good bool
+	}{
+		{memory{"app.t.sql": head + insert}, false}, {memory{"app.t.sql": head + zone + insert}, true}, {memory{"app.t.sql": head + insert + zone}, false},
+		{memory{"app.t.sql": head + load, "app.t.dat": ""}, false}, {memory{"app.t.sql": head + zone + load, "app.t.dat": ""}, true},
+		{memory{"app.t.sql": head + insert, "app.t-schema.sql": "CREATE TABLE `t` (\n  `timestamp` datetime\n);\n"}, true},
+	} {
+		if _, _, err := open(t, dumped(c.rows)); c.good != (err == nil) || err != nil && !strings.Contains(err.Error(), "--skip-tz-utc") {
+			t.Errorf("%v: %v", c.rows, err)
+		}
+	}
+}
+
+// TestLines: a carriage return before a newline within a statement stays, and a semicolon before it ends none.
+func TestLines(t *testing.T) {
+	t.Parallel()
+	body := "CREATE FUNCTION `f`() RETURNS int(11)\r\nBEGIN\r\n DECLARE i int;\r\n RETURN 'a\r\nb';\r\nEND"
+	spaced := strings.ReplaceAll(body, ";\r\n", "; \r\n")
+	for _, c := range [][3]string{{head, body, body}, {"SET NAMES utf8;\r\n", spaced, strings.ReplaceAll(spaced, "\r\n", "\n")}} {
+		before, body, want := c[0], c[1], c[2]
+		r, _, err := open(t, dumped(memory{"app-schema-post.sql": before + body + ";\n"}))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		entries, err := r.Entries(t.Context())
+		if err != nil || !slices.ContainsFunc(entries, func(e stream.Entry) bool { return strings.HasSuffix(string(e.Defn), ";\n"+want) }) {
+			t.Errorf("%q is not there: %v", want, err)
+		}
+	}
+}

@@ -15,6 +15,7 @@ import (
 // table is a table, or a sequence written as one.
 type table struct {
 	name, create, engine string
+	base                 string   // as its files' names begin
 	before               []string // statements before the one that creates it: sequences
 	refers               []string // tables that its foreign keys refer to
 	files                []string // with rows
@@ -118,7 +119,7 @@ func (a *archive) readTable(ctx context.Context, name, base string) error {
 	if err != nil {
 		return err
 	}
-	t := &table{}
+	t := &table{base: base}
 	for _, s := range statements(text) {
 		switch {
 		case createTable.MatchString(s) && t.create == "" && plainTable(s):
