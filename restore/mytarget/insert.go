@@ -28,11 +28,8 @@ var (
 	comment = regexp.MustCompile(`(?is)^/\*M!(?:999999\\?-[^*]*|\d+ +SET\b[^;*]*)\*/$`)
 )
 
-// insert begins a transaction, runs the statements, and returns how many rows the server took.
+// insert runs the statements, and returns how many rows the server took.
 func insert(ctx context.Context, s *mysession.Session, e *stream.Entry, src io.Reader) (int64, error) {
-	if err := s.Do(ctx, "START TRANSACTION"); err != nil {
-		return 0, err
-	}
 	r := bufio.NewReaderSize(src, 256<<10)
 	var total int64
 	for {
