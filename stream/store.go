@@ -32,7 +32,7 @@ type Store interface {
 	Delete(ctx context.Context, key string) error
 }
 
-// Stranger is the ability of a Store to tell of what lies at its place and is not listed, since its name is no key.
+// Stranger is the ability of a Store to tell of what lies at its place and is not listed, since its name is no key or it is no file.
 type Stranger interface {
 	Strange(ctx context.Context) ([]string, error)
 }

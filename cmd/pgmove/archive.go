@@ -264,3 +264,13 @@ func runVerify(ctx context.Context, c *cli.Context, rep *Report) error {
 	fmt.Fprintf(c.App.Writer, "%d objects, %d rows, %s of rows: %s\n", v.Objects, v.Rows, sizeText(v.Bytes), what)
 	return nil
 }
+
+// warnCounts tells of tables of which another number of rows was restored than the tool that dumped says it wrote.
+func warnCounts(c *stream.Contents, rep *Report) {
+	for i := range c.Tables {
+		t := &c.Tables[i]
+		if said, took := t.Table.Rows, t.Digest.Rows; said >= 0 && said != took {
+			stream.Observer(rep.observe).Warn("restore", fmt.Sprintf("table %s: %d rows were restored, and the dump says that it has %d: see whether files of it are missing", t.Table.Name.Display(), took, said))
+		}
+	}
+}

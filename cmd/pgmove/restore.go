@@ -89,6 +89,7 @@ func runRestore(ctx context.Context, c *cli.Context, rep *Report) error {
 	}
 	if a.foreign != "" {
 		a.contents.Count(a.Taken())
+		warnCounts(a.contents.Only(to.selection), rep)
 	}
 	rep.drill.again = func(ctx context.Context) (validate.Again, error) { return inArchive(ctx, a.Reader) }
 	return to.finish(ctx, a.contents.Only(to.selection), rep)

@@ -57,7 +57,7 @@ func (c *column) expression() string {
 		return "IF(" + q + " + 0 = 0, '" + c.zero() + "', " + q + ")"
 	case "set":
 		if c.hasMember("") {
-			return q + " + 0" // two sets would look the same
+			return "CAST(" + q + " AS UNSIGNED)" // two sets would look the same; as a sum it would be a double
 		}
 	}
 	return q

@@ -97,24 +97,7 @@ func (s *Source) try(ctx context.Context, rung Rung) ([]*relation, error) {
 	case FlushTables:
 		return s.underLock(ctx, []string{"FLUSH TABLES WITH READ LOCK"}, "UNLOCK TABLES")
 	case LockTables:
-		rels, err := s.list(ctx, s.control)
-		if err != nil {
-			return nil, err
-		}
-		var names []string
-		for _, r := range rels {
-			if r.kind == table {
-				names = append(names, mysession.Ident(r.name)+" READ")
-			}
-		}
-		if len(names) == 0 {
-			return s.begin(ctx)
-		}
-		rels, err = s.underLock(ctx, []string{"LOCK TABLES " + strings.Join(names, ", ")}, "UNLOCK TABLES")
-		if mysession.Code(err) == mysession.ErrNoSuchTable {
-			return nil, errUnstable
-		}
-		return rels, err
+		return s.lockTables(ctx)
 	case BinlogSnapshot, GTID:
 		if maria != (rung == BinlogSnapshot) {
 			return nil, errUnfit
@@ -147,6 +130,40 @@ func (s *Source) underLock(ctx context.Context, lock []string, unlock string) (r
 		}
 	}
 	return s.begin(ctx)
+}
+
+// lockTables takes the snapshot while the tables are locked. One that was made while locks were waited for isn't, and others are
+// changed together with it: all is done again, as long as locks are waited for.
+func (s *Source) lockTables(ctx context.Context) ([]*relation, error) {
+	for deadline := time.Now().Add(s.opts.LockWait); ; {
+		rels, err := s.list(ctx, s.control)
+		if err != nil {
+			return nil, err
+		}
+		var names []string
+		locked := map[string]bool{}
+		for _, r := range rels {
+			if r.kind == table {
+				names = append(names, mysession.Ident(r.name)+" READ")
+				locked[r.name] = true
+			}
+		}
+		lock := []string{"LOCK TABLES " + strings.Join(names, ", ")}
+		if len(names) == 0 {
+			lock = nil
+		}
+		rels, err = s.underLock(ctx, lock, "UNLOCK TABLES")
+		switch {
+		case mysession.Code(err) == mysession.ErrNoSuchTable:
+			err = errUnstable
+		case err == nil && slices.ContainsFunc(rels, func(r *relation) bool { return r.kind == table && !locked[r.name] }):
+			s.rollback(ctx)
+			err = errUnstable
+		}
+		if !errors.Is(err, errUnstable) || time.Now().After(deadline) {
+			return rels, err
+		}
+	}
 }
 
 // unlocked takes the snapshot where it is shown that nothing was committed in the meantime. It is tried as long as locks are waited for.

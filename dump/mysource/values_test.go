@@ -155,3 +155,19 @@ func TestOracle(t *testing.T) {
 		same = d
 	}
 }
+
+// TestSetNumbers: sets that have an empty member are read as whole numbers, however great.
+func TestSetNumbers(t *testing.T) {
+	m := testbed.SharedMariaDB(t, 0)
+	db := testbed.MariaDatabase(t, "", m)
+	members := "''"
+	for i := 1; i < 64; i++ {
+		members += fmt.Sprintf(",'m%d'", i)
+	}
+	testbed.MariaSQL(t, m, db, "CREATE TABLE sets (id int PRIMARY KEY, s set("+members+")); INSERT INTO sets VALUES (1, 2097152), (2, 18446744073709551615), (3, 0), (4, NULL)")
+	s := open(t, m.URL(db), mysource.Options{Jobs: 1})
+	_, entries := entriesOf(t, s)
+	if _, rows := chunk(t, s, entries, "sets"); string(rows) != "1\t2097152\n2\t18446744073709551615\n3\t0\n4\t\\N\n" {
+		t.Errorf("the rows are %q", rows)
+	}
+}

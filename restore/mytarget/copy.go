@@ -29,7 +29,10 @@ func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, 
 	err := t.with(ctx, func(s *mysession.Session) error {
 		src := &source{r: rows}
 		var taken int64
-		var err error
+		err := t.begin(ctx, s, e)
+		if err != nil {
+			return err
+		}
 		if e.CopyStmt != "" {
 			taken, err = load(ctx, s, e, c, src)
 		} else {
@@ -109,7 +112,20 @@ func explainChunk(e *stream.Entry, c stream.Chunk, err error) error {
 	return f
 }
 
-// load begins a transaction, loads the rows, and returns how many the server took. LOAD DATA LOCAL hides what goes wrong: it
+// begin begins a chunk's transaction. Rows of a table that has none stay whatever becomes of it: the run's row is locked first, so that a
+// process that takes the run over waits until all of them are there, and no row comes after.
+func (t *Target) begin(ctx context.Context, s *mysession.Session, e *stream.Entry) error {
+	if err := s.Do(ctx, "START TRANSACTION"); err != nil || t.transactional(e) {
+		return err
+	}
+	rows, err := s.Rows(ctx, fmt.Sprintf("SELECT 1 FROM %s WHERE run = %s AND epoch = %d LOCK IN SHARE MODE", runTable, mysession.Literal(t.run), t.epoch))
+	if err == nil && len(rows) == 0 {
+		err = fenced()
+	}
+	return err
+}
+
+// load loads the rows, and returns how many the server took. LOAD DATA LOCAL hides what goes wrong: it
 // turns errors into warnings and leaves out rows.
 //
 // A chunk that is its table's only one may be loaded in bulk: MariaDB then locks the table whole, and keeps no record of
@@ -124,10 +140,8 @@ func load(ctx context.Context, s *mysession.Session, e *stream.Entry, c stream.C
 	if c.Of == 1 {
 		checks = "0"
 	}
-	for _, q := range []string{"START TRANSACTION", "SET unique_checks = " + checks + ", " + mysession.Zeros + " = 0"} {
-		if err := s.Do(ctx, q); err != nil {
-			return 0, err
-		}
+	if err := s.Do(ctx, "SET unique_checks = "+checks+", "+mysession.Zeros+" = 0"); err != nil {
+		return 0, err
 	}
 	mysql.RegisterReaderHandler(name, func() io.Reader { return src })
 	defer mysql.DeregisterReaderHandler(name)

@@ -93,3 +93,10 @@ func fresh(t *testing.T, m *testbed.MariaDB) *targettest.Target {
 func entry(id stream.DumpID, name, sql string) stream.Entry {
 	return stream.Entry{ID: id, Section: stream.PreData, Desc: "TABLE", Tag: stream.Text(name), Defn: stream.Text(sql), AccessMethod: "InnoDB", Relkind: 'r'}
 }
+
+// TestFencedUncovered: a process whose run was taken over adds no row to a table that has no transactions.
+func TestFencedUncovered(t *testing.T) {
+	g := fresh(t, testbed.SharedMariaDB(t, 0))
+	g.Create.Defn, g.Create.AccessMethod = "CREATE TABLE `t` (id int, words text) ENGINE=MyISAM", "MyISAM"
+	targettest.Fenced(t, g)
+}

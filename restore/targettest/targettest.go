@@ -69,7 +69,7 @@ func Exercise(t *testing.T, fresh func(t *testing.T) *Target) {
 		{"ResumedByAnother", resumedByAnother},
 		{"NotEmpty", notEmpty},
 		{"OtherEngine", otherEngine},
-		{"Fenced", fenced},
+		{"Fenced", Fenced},
 		{"Finish", finish},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, fresh(t)) })
@@ -406,8 +406,8 @@ func otherEngine(t *testing.T, g *Target) {
 	g.state(t, "after the refusal", 0, -1)
 }
 
-// fenced: a process whose run was taken over changes nothing any more.
-func fenced(t *testing.T, g *Target) {
+// Fenced is one part of Exercise: a process whose run was taken over changes nothing any more.
+func Fenced(t *testing.T, g *Target) {
 	tgt := g.prepare(t)
 	if err := tgt.Exec(t.Context(), []*stream.Entry{&g.Create}); err != nil {
 		t.Fatal(err)

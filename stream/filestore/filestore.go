@@ -215,7 +215,7 @@ func (o *object) Read(p []byte) (int, error) {
 
 func (o *object) Close() error { return o.f.Close() }
 
-// Strange returns the names of files in the folder itself that are no keys.
+// Strange returns the names of files in the folder itself that are no keys, and of all there that is neither a file nor a folder.
 func (s *Store) Strange(ctx context.Context) ([]string, error) {
 	list, err := fs.ReadDir(s.root.FS(), ".")
 	if err != nil || ctx.Err() != nil {
@@ -223,7 +223,7 @@ func (s *Store) Strange(ctx context.Context) ([]string, error) {
 	}
 	var names []string
 	for _, d := range list {
-		if !d.IsDir() && stream.CheckKey(d.Name()) != nil {
+		if !d.IsDir() && (stream.CheckKey(d.Name()) != nil || !d.Type().IsRegular()) {
 			names = append(names, d.Name())
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -139,6 +140,9 @@ func TestSymlinks(t *testing.T) {
 	}
 	if found, err := s.List(t.Context(), ""); err != nil || len(found) > 0 {
 		t.Errorf("List = %v, %v", found, err)
+	}
+	if strange, err := s.Strange(t.Context()); err != nil || !slices.Equal(strange, []string{"file", "folder", "up"}) {
+		t.Errorf("Strange = %v, %v", strange, err)
 	}
 	if found, _ := s.List(t.Context(), "folder/"); len(found) > 0 {
 		t.Errorf("List of a linked folder = %v", found)

@@ -14,8 +14,20 @@ var (
 	// part is what follows a table's name in the names of files with rows.
 	part = regexp.MustCompile(`^(\.\d+){0,2}\.(sql|dat)$`)
 	// loadData is a statement that loads a file. REPLACE would let rows take others' places without a word.
-	loadData = regexp.MustCompile(`(?s)^LOAD DATA LOCAL INFILE '([A-Za-z0-9_.+-]+)'( REPLACE)?( INTO TABLE ` + ident + ` .*)$`)
+	loadData = regexp.MustCompile(`(?s)^LOAD DATA LOCAL INFILE '([A-Za-z0-9_.+-]+)'( REPLACE)?( INTO TABLE ` + ident + `( (?:CHARACTER SET|FIELDS|COLUMNS|LINES|\().*))$`)
 )
+
+// calls are what LOAD DATA statements of mydumper's and pgmove's have before parentheses. Another function may be one that writes.
+var calls = []string{"", "AND", "BINARY", "CAST", "CHAR", "COALESCE", "CONVERT", "DECIMAL", "IF", "LINES", "UNHEX"}
+
+// plainLoad reports whether what follows the table's name in a LOAD DATA statement names and calls nothing of the database.
+func plainLoad(tail string) bool {
+	list, ok := words(tail)
+	return ok && !slices.ContainsFunc(list, func(w word) bool {
+		name := w.text == "" && w.after == '('
+		return name || w.after == '.' || w.text == "SELECT" || w.after == '(' && !slices.Contains(calls, w.text)
+	})
+}
 
 // data finds the files with rows. All that is neither of these nor has a known other use is refused.
 func (a *archive) data(context.Context) error {
@@ -62,6 +74,9 @@ func (a *archive) tableOf(name string) (*table, string) {
 func (a *archive) rows(t *table, id stream.DumpID, add func(stream.Entry) stream.DumpID) {
 	e := stream.Entry{Section: stream.Data, Desc: "TABLE DATA", Tag: stream.Text(t.name), Dependencies: []stream.DumpID{id},
 		Table: &stream.Table{Name: stream.Text(t.name), Rows: -1}}
+	if n, ok := a.counted[t.base]; ok {
+		e.Table.Rows = n
+	}
 	var chunks []stream.Chunk
 	for _, name := range t.files {
 		base, isSQL := strings.CutSuffix(name, ".sql")
@@ -127,8 +142,8 @@ func (a *archive) load(ctx context.Context, t *table, name, dat string) error {
 	for _, s := range statements(text) {
 		m := loadData.FindStringSubmatch(s)
 		switch {
-		case m == nil && (strings.HasPrefix(s, "/*") || strings.HasPrefix(s, "SET ")):
-		case m == nil || found != "":
+		case m == nil && passed.MatchString(s):
+		case m == nil || found != "" || !plainLoad(m[5]):
 			return a.refused("%s holds a statement that pgmove does not take: %.60s", name, stream.Text(s).Display())
 		case m[1] != a.files[dat].key && m[1] != dat:
 			return a.damaged("%s loads %s, and not the file beside it", name, stream.Text(m[1]).Display())

@@ -35,6 +35,7 @@ type archive struct {
 	files    map[string]file
 	tables   map[string]*table // by the files' name for it
 	programs []*program
+	counted  map[string]int64 // rows, by the files' name for their table, where the dump tells
 	out      stream.Foreign
 	contents stream.Contents
 	warnings []string
@@ -56,7 +57,7 @@ type file struct {
 func Open(ctx context.Context, s stream.Store, location string) (*stream.Reader, *stream.Contents, []string, error) {
 	a := &archive{store: s, location: location, files: map[string]file{}, tables: map[string]*table{}}
 	a.out.Objects = map[string][]stream.ForeignObject{}
-	for _, step := range []func(context.Context) error{a.list, a.header, a.schema, a.data, a.loads} {
+	for _, step := range []func(context.Context) error{a.list, a.header, a.schema, a.data, a.counts, a.loads, a.zones} {
 		if err := step(ctx); err != nil {
 			return nil, nil, nil, err
 		}
@@ -84,7 +85,7 @@ func (a *archive) list(ctx context.Context) error {
 			return err
 		}
 		if len(strange) > 0 {
-			return a.refused("it has files whose names pgmove does not take: %s", names(strange))
+			return a.refused("it has files whose names pgmove does not take, or links in their places: %s", names(strange))
 		}
 	}
 	all, err := a.store.List(ctx, "")
@@ -160,6 +161,15 @@ func (a *archive) header(ctx context.Context) error {
 
 // text reads a file with SQL, unpacked.
 func (a *archive) text(ctx context.Context, name string) (string, error) {
+	text, err := a.head(ctx, name, maxFile+1)
+	if len(text) > maxFile {
+		return "", a.damaged("%s is larger than %d bytes", name, maxFile)
+	}
+	return text, err
+}
+
+// head reads a file's first bytes, up to most.
+func (a *archive) head(ctx context.Context, name string, most int64) (string, error) {
 	f, ok := a.files[name]
 	if !ok {
 		return "", a.damaged("%s is missing", name)
@@ -188,20 +198,21 @@ func (a *archive) text(ctx context.Context, name string) (string, error) {
 		defer z.Close()
 		r = z
 	}
-	b, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	b, err := io.ReadAll(io.LimitReader(r, most))
 	if err != nil {
 		return "", a.damaged("%s", f.key).Because(err)
-	}
-	if len(b) > maxFile {
-		return "", a.damaged("%s is larger than %d bytes", f.key, maxFile)
 	}
 	return string(b), nil
 }
 
-// statements cuts a file's text where its lines end in semicolons: no statement within has such a line.
+// statements cuts a file's text where its lines end in semicolons: no statement within has such a line, but one may have it with
+// a carriage return, unless all of the file's lines have.
 func statements(text string) []string {
+	if first, _, _ := strings.Cut(text, "\n"); strings.HasSuffix(first, "\r") {
+		text = strings.ReplaceAll(text, "\r\n", "\n")
+	}
 	var out []string
-	for _, s := range strings.Split(strings.ReplaceAll(text, "\r\n", "\n")+"\n", ";\n") {
+	for _, s := range strings.Split(text+"\n", ";\n") {
 		if s = strings.TrimSpace(s); s != "" {
 			out = append(out, s)
 		}

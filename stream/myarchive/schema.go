@@ -15,6 +15,7 @@ import (
 // table is a table, or a sequence written as one.
 type table struct {
 	name, create, engine string
+	base                 string   // as its files' names begin
 	before               []string // statements before the one that creates it: sequences
 	refers               []string // tables that its foreign keys refer to
 	files                []string // with rows
@@ -32,15 +33,42 @@ const ident = "`((?:[^`]|``)+)`"
 // quoted is a name, however it is quoted.
 const quoted = "(?:`(?:[^`]|``)*`|\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'|[^\\s(`@'\"]+)"
 
+// object is the name of what is created, and before it its database, where that is named.
+const object = "(?:(" + plainName + ")\\s*\\.\\s*)?(" + plainName + ")"
+
+const plainName = "`(?:[^`]|``)+`|\"(?:[^\"]|\"\")+\"|[^\\s(`@'\"./*#;-]+"
+
 var (
-	createTable    = regexp.MustCompile(`^CREATE TABLE (?:IF NOT EXISTS )?` + ident)
-	createSequence = regexp.MustCompile(`^CREATE SEQUENCE (?:IF NOT EXISTS )?` + ident)
+	createTable    = regexp.MustCompile(`^CREATE TABLE (?:IF NOT EXISTS )?` + ident + `\s*\(`)
+	createSequence = regexp.MustCompile(`^CREATE SEQUENCE (?:IF NOT EXISTS )?` + ident + `(?:\s+[A-Za-z][^.*;]*)?$`)
+	setSequence    = regexp.MustCompile(`^DO SETVAL\( *` + ident + `(?: *, *-?\d+)+ *\)$`)
 	engineOption   = regexp.MustCompile(`(?m)^\) ENGINE=(\w+)`)
 	foreignKey     = regexp.MustCompile(`(?m)^\s+CONSTRAINT ` + ident + ` FOREIGN KEY \(.*\) REFERENCES ` + ident)
 	createProgram  = regexp.MustCompile(`(?is)^CREATE (?:OR REPLACE )?(?:ALGORITHM=\w+ )?(?:DEFINER=(` + quoted + `)@(` + quoted + `) )?(?:SQL SECURITY \w+ )?(?:AGGREGATE )?` +
-		`(VIEW|TRIGGER|FUNCTION|PROCEDURE|EVENT|PACKAGE BODY|PACKAGE) (?:IF NOT EXISTS )?(` + quoted + `)`)
+		`(VIEW|TRIGGER|FUNCTION|PROCEDURE|EVENT|PACKAGE BODY|PACKAGE) (?:IF NOT EXISTS )?` + object)
 	databaseOption = regexp.MustCompile(`DEFAULT CHARACTER SET (?:= )?(\w+)(?: COLLATE (?:= )?(\w+))?`)
-	setting        = regexp.MustCompile(`(?is)^(?:/\*!\d+ )?SET (?:SESSION |@@SESSION\.)?((?:sql_mode|time_zone|character_set_client|collation_connection) *=.*)$`)
+	// heads are what follows a program's name. A function's has parentheses, unless it is a library's.
+	heads = map[string]*regexp.Regexp{
+		"VIEW": regexp.MustCompile(`(?i)^(?:\s*\(|\s+AS\b)`), "FUNCTION": regexp.MustCompile(`^\s*\(`), "PROCEDURE": regexp.MustCompile(`^\s*\(`),
+		"EVENT": regexp.MustCompile(`(?i)^\s+ON\s+SCHEDULE\b`), "PACKAGE": regexp.MustCompile(`^\s+[A-Za-z]`), "PACKAGE BODY": regexp.MustCompile(`^\s+[A-Za-z]`),
+		"TRIGGER": regexp.MustCompile(`(?is)^\s+(?:BEFORE|AFTER)\s+\w+(?:\s+OR\s+\w+)*\s+ON\s+` + object + `\s+FOR\s+EACH\s+ROW\b`),
+	}
+)
+
+// passed are statements of sessions' settings, and comments: they are not restored.
+var passed = regexp.MustCompile(`(?is)^(?:/\*M?!\d* *SET\b[^;]*\*/|/\*M!999999\\?-.*\*/|/\*[^!M][^*]*\*/|SET\b.*)$`)
+
+// one is a setting that programs are made under, with a value.
+const (
+	four = `(?:sql_mode|time_zone|character_set_client|collation_connection)`
+	one  = four + ` *= *(?:'[^'\\]*'|\w+)`
+	set  = `(?is)^(?:/\*!\d+ )?SET (?:SESSION |@@SESSION\.)?`
+)
+
+var (
+	setting  = regexp.MustCompile(set + `(` + one + `(?:, *` + one + `)*) *(?:\*/)?$`)
+	ours     = regexp.MustCompile(set + four)
+	restored = regexp.MustCompile(set + four + ` *= *@\w+ *(?:\*/)?$`) // to what it was before
 )
 
 func unquote(name string) string {
@@ -91,14 +119,14 @@ func (a *archive) readTable(ctx context.Context, name, base string) error {
 	if err != nil {
 		return err
 	}
-	t := &table{}
+	t := &table{base: base}
 	for _, s := range statements(text) {
 		switch {
-		case createTable.MatchString(s):
+		case createTable.MatchString(s) && t.create == "" && plainTable(s):
 			t.name, t.create = unquote("`"+createTable.FindStringSubmatch(s)[1]+"`"), s
-		case createSequence.MatchString(s), strings.HasPrefix(s, "DO SETVAL("):
+		case createSequence.MatchString(s), setSequence.MatchString(s):
 			t.before = append(t.before, s)
-		case strings.HasPrefix(s, "/*"), strings.HasPrefix(s, "SET "):
+		case passed.MatchString(s):
 		default:
 			return a.refused("%s holds a statement that pgmove does not take: %.60s", name, stream.Text(s).Display())
 		}
@@ -116,6 +144,25 @@ func (a *archive) readTable(ctx context.Context, name, base string) error {
 	return nil
 }
 
+// plainTable reports whether the statement takes rows from nowhere, and makes no table that stands for another one.
+func plainTable(create string) bool {
+	list, ok := words(create)
+	tables := 0
+	for i, w := range list {
+		switch w.text {
+		case "TABLE":
+			tables++
+		case "SELECT":
+			return false
+		case "ENGINE":
+			if i+1 < len(list) && slices.Contains([]string{"CONNECT", "FEDERATED", "MERGE", "MRG_MYISAM", "SPIDER"}, list[i+1].text) {
+				return false
+			}
+		}
+	}
+	return ok && tables == 1
+}
+
 // readPrograms reads a file with views, triggers, routines or events, each after the settings that it is made under.
 func (a *archive) readPrograms(ctx context.Context, name string) error {
 	text, err := a.text(ctx, name)
@@ -125,25 +172,64 @@ func (a *archive) readPrograms(ctx context.Context, name string) error {
 	var settings []string
 	for _, s := range statements(text) {
 		if m := setting.FindStringSubmatch(s); m != nil {
-			if v := strings.TrimSpace(strings.TrimSuffix(m[1], "*/")); !strings.Contains(v, "@") {
-				settings = append(settings, v)
-			}
+			settings = append(settings, m[1])
 			continue
 		}
+		if ours.MatchString(s) && !restored.MatchString(s) {
+			return a.refused("%s holds a setting that pgmove does not take: %.60s", name, stream.Text(s).Display())
+		}
 		m := createProgram.FindStringSubmatch(s)
-		if m == nil {
-			if strings.HasPrefix(s, "/*") || strings.HasPrefix(s, "SET ") || strings.HasPrefix(s, "DROP ") {
-				continue
-			}
+		if m == nil && (passed.MatchString(s) || strings.HasPrefix(s, "DROP ")) {
+			continue
+		}
+		create := ""
+		if m != nil {
+			create = a.inPlace(s)
+		}
+		if create == "" {
 			return a.refused("%s holds a statement that pgmove does not take: %.60s", name, stream.Text(s).Display())
 		}
-		p := &program{kind: strings.ToUpper(m[3]), name: unquote(m[4]), create: s, settings: settings}
+		p := &program{kind: strings.ToUpper(m[3]), name: unquote(m[5]), create: create, settings: settings}
 		if m[1] != "" {
 			p.definer = quote(unquote(m[1])) + "@" + quote(unquote(m[2]))
 		}
 		a.programs, settings = append(a.programs, p), nil
 	}
 	return nil
+}
+
+// inPlace returns the statement that creates a program without the name of the dump's own database before its own name and
+// its table's, and "" where it would create it in another one, or is none that a server prints.
+func (a *archive) inPlace(create string) string {
+	at := createProgram.FindStringSubmatchIndex(create)
+	head := heads[strings.ToUpper(create[at[6]:at[7]])].FindStringSubmatchIndex(create[at[1]:])
+	if head == nil {
+		return ""
+	}
+	cut := func(from, to, end int) bool { // of a database's name, what is named ending there
+		if from >= 0 && unquote(create[from:to]) != a.database {
+			return false
+		}
+		if from >= 0 {
+			create = create[:from] + create[end:]
+		}
+		return true
+	}
+	if len(head) > 2 && !cut(shift(head[2], at[1]), head[3]+at[1], head[4]+at[1]) {
+		return ""
+	}
+	if !cut(at[8], at[9], at[10]) {
+		return ""
+	}
+	return create
+}
+
+// shift moves a place that is one.
+func shift(place, by int) int {
+	if place < 0 {
+		return place
+	}
+	return place + by
 }
 
 // entries makes the entries, in the order in which they can be applied.
