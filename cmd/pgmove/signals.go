@@ -28,13 +28,16 @@ func untilSignal(stderr io.Writer, resume func() string) (context.Context, func(
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	done := make(chan struct{})
+	done, told := make(chan struct{}), make(chan struct{})
 	go func() {
 		var first os.Signal
 		select {
 		case first = <-signals:
 			cancel(signalError{first})
-			go fmt.Fprintf(stderr, "pgmove: %s: stopping; once more to stop at once\n", first) // who reads there may have stopped
+			go func() { // who reads there may have stopped
+				defer close(told)
+				fmt.Fprintf(stderr, "pgmove: %s: stopping; once more to stop at once\n", first)
+			}()
 		case <-done:
 			return
 		}
@@ -47,6 +50,7 @@ func untilSignal(stderr io.Writer, resume func() string) (context.Context, func(
 			said := make(chan struct{})
 			go func() {
 				defer close(said)
+				<-told
 				fmt.Fprintf(stderr, "pgmove: stopped by a signal: %s; it did not end in %v\n%s", first, grace, resume())
 			}()
 			select {
@@ -61,6 +65,12 @@ func untilSignal(stderr io.Writer, resume func() string) (context.Context, func(
 	return ctx, func() {
 		signal.Stop(signals)
 		close(done)
+		if ctx.Err() != nil {
+			select {
+			case <-told:
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
 		cancel(nil)
 	}
 }

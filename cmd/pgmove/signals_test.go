@@ -103,6 +103,7 @@ func TestResumeLine(t *testing.T) {
 		{"run|--source=postgres://u:pw@h/a?x=1|-target|host=h password=pw dbname=b|--resume", "run '--source=postgres://u@h/a?x=1' -target 'host=h dbname=b' --resume"},
 		{"dump|--source|not a string pw|--to|it's here", `dump --source … --to 'it'\''s here' --resume`},
 		{"restore|--from|s3://b/p|--s3-endpoint|https://u:pw@s3.example|--resume", "restore --from s3://b/p --s3-endpoint https://u@s3.example --resume"},
+		{"run|--push-gateway|http://ops:s3cr@pw@gw:9091", "run --push-gateway http://ops@gw:9091 --resume"},
 	} {
 		got := resumeLine(append([]string{"pgmove"}, strings.Split(c.in, "|")...))
 		first, _, _ := strings.Cut(got, "\n")
