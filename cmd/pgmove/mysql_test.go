@@ -167,6 +167,8 @@ func TestMySQLStockDumper(t *testing.T) {
 		CREATE VIEW a_view AS SELECT steps() AS n, COUNT(*) AS c FROM sad;
 		CREATE TABLE quoted (id int PRIMARY KEY, v varchar(100), b varbinary(20));
 		INSERT INTO quoted VALUES (1, 'it''s; "this"\n(2)', X'00FF5C270A3B'), (2, '\\', X'5C'), (3, NULL, NULL), (4, '', '');
+		CREATE TABLE clock (at timestamp);
+		INSERT INTO clock VALUES ('2026-01-01 12:00:00');
 		SET foreign_key_checks = 0;
 		INSERT INTO orders VALUES (99999, 4711, NULL, NULL)`)
 	restored := func(dir, ignore string, want ...string) {
@@ -183,12 +185,16 @@ func TestMySQLStockDumper(t *testing.T) {
 		t.Fatal(err)
 	}
 	restored(own, "^nothing$", "mydumper")
-	for _, more := range [][]string{nil, {"--rows=700", "--compress"}} {
+	for _, more := range [][]string{nil, {"--rows=700", "--compress"}, {"--skip-tz-utc"}} {
 		dir := t.TempDir() + "/md"
 		cmd := exec.CommandContext(t.Context(), "mydumper", append([]string{"--host=127.0.0.1", fmt.Sprintf("--port=%d", from.Port()), "--user=" + from.User(), "--password=" + from.Password(),
 			"--database=" + src, "--outputdir=" + dir, "--triggers", "--events", "--routines", "--threads=2"}, more...)...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("mydumper: %v\n%s", err, out)
+		}
+		if slices.Contains(more, "--skip-tz-utc") {
+			wantText(t, mustExit(t, 10, "restore", "--from", dir, "--target", to.URL(testbed.MariaDatabase(t, "", to))), "TIMESTAMPs of table clock", "--skip-tz-utc")
+			continue
 		}
 		wantText(t, mustExit(t, 0, "inspect", dir), "mydumper", "orders", "without digests")
 		restored(dir, "^past$", "mydumper")

@@ -145,7 +145,15 @@ func (r *reader) readTriggers(ctx context.Context) error {
 				e.Dependencies = append(e.Dependencies, id)
 			}
 		}
-		if before[table], err = r.program(e, made[0], made[0]["SQL Original Statement"]); err != nil {
+		create := made[0]["SQL Original Statement"]
+		if create != "" {
+			var ok bool
+			if create, ok = mysession.TriggerInPlace(create, r.s.conn.Database()); !ok {
+				return (&stream.Failure{Kind: stream.Preflight, Object: e.Name(), Msg: "the trigger's text names another database, and would be made there"}).
+					WithHint("drop and create it without a database's name before its own and its table's")
+			}
+		}
+		if before[table], err = r.program(e, made[0], create); err != nil {
 			return err
 		}
 	}

@@ -198,6 +198,9 @@ func (s *Source) sameGTIDs(ctx context.Context, before []string) error {
 
 // sameBinlog checks that all workers' snapshots are at one position of the binary log.
 func (s *Source) sameBinlog(ctx context.Context, _ []string) error {
+	if err := s.allLogged(ctx); err != nil {
+		return err
+	}
 	var first []string
 	for _, w := range s.all {
 		at, err := w.binlog(ctx)

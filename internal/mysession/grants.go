@@ -2,6 +2,7 @@ package mysession
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -27,9 +28,14 @@ func (p Privileges) Everywhere(names ...string) bool {
 // readGrants reads what SHOW GRANTS prints, for the database: GRANT a, b (columns), c ON `db`.* TO …
 func readGrants(lines []string, database string) Privileges {
 	p := Privileges{}
+	global := Privileges{} // what partial revokes take from
 	for _, l := range lines {
 		t := Tokens(l)
 		on := slices.IndexFunc(t, func(t Token) bool { return t.Is("ON") && t.Depth == 0 })
+		if len(t) > 0 && t[0].Is("REVOKE") && on > 0 && on+1 < len(t) {
+			revoke(global, strings.Split(l[t[0].To:t[on].From], ","), t[on+1].Text, database)
+			continue
+		}
 		if len(t) == 0 || !t[0].Is("GRANT") || on < 0 || on+3 >= len(t) {
 			continue // of a role
 		}
@@ -39,7 +45,10 @@ func readGrants(lines []string, database string) Privileges {
 		own := object == "*" && (all || scope.Kind == Name && like(scope.Text, database))
 		proc := all || scope.Text == "mysql" && (object == "*" || object == "proc")
 		for _, name := range names {
-			name = strings.ToUpper(strings.TrimSpace(name))
+			name, p := strings.ToUpper(strings.TrimSpace(name)), p
+			if all {
+				p = global
+			}
 			if own {
 				p[name] = true
 			}
@@ -51,7 +60,22 @@ func readGrants(lines []string, database string) Privileges {
 			}
 		}
 	}
+	maps.Copy(p, global)
 	return p
+}
+
+// revoke takes privileges for everything away that a line of MySQL's partial revokes excepts the database from, or the server's own.
+func revoke(global Privileges, names []string, from, database string) {
+	for _, name := range names {
+		name = strings.ToUpper(strings.TrimSpace(name))
+		if from == database {
+			delete(global, name)
+			delete(global, everywhere+name)
+		}
+		if name == "SELECT" && (from == database || from == "mysql") {
+			delete(global, ReadRoutines)
+		}
+	}
 }
 
 // ReadRoutines stands for the right to read the table in which routines are kept (MariaDB), or all tables.

@@ -1,6 +1,7 @@
 package mysession
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -142,4 +143,32 @@ func From(create, database string) []string {
 		out = append(out, name)
 	}
 	return out
+}
+
+// TriggerInPlace takes the database's name away from a trigger's own and from its table's, where its author named it: servers keep the
+// text as it was. ok is false where another database is named, or the text is none of a trigger's.
+func TriggerInPlace(create, database string) (out string, ok bool) {
+	t := Tokens(create)
+	at := slices.IndexFunc(t, func(t Token) bool { return t.Is("TRIGGER") })
+	if at < 0 {
+		return "", false
+	}
+	at++
+	if at+2 < len(t) && t[at].Is("IF") && t[at+1].Is("NOT") && t[at+2].Is("EXISTS") {
+		at += 3
+	}
+	on := slices.IndexFunc(t[min(at+1, len(t)):], func(t Token) bool { return t.Is("ON") }) + at + 1
+	if on <= at || on+1 >= len(t) {
+		return "", false
+	}
+	for _, i := range []int{on + 1, at} { // from behind, so that places stay
+		if i+2 >= len(t) || !t[i+1].sign('.') {
+			continue
+		}
+		if !strings.EqualFold(t[i].unquoted(), database) {
+			return "", false
+		}
+		create = create[:t[i].From] + create[t[i+2].From:]
+	}
+	return create, true
 }

@@ -148,7 +148,7 @@ func TestZones(t *testing.T) {
 		rows memory
 		good bool
 	}{
-		{memory{"app.t.sql": head + insert}, false}, {memory{"app.t.sql": head + zone + insert}, true}, {memory{"app.t.sql": head + insert + zone}, false},
+		{memory{"app.t.sql": head + insert}, false}, {memory{"app.t.sql": head + zone + insert}, true}, {memory{"app.t.sql": head + insert + zone}, false}, {memory{"app.t.sql": head}, true}, {memory{"app.t.sql": insert}, false},
 		{memory{"app.t.sql": head + load, "app.t.dat": ""}, false}, {memory{"app.t.sql": head + zone + load, "app.t.dat": ""}, true},
 		{memory{"app.t.sql": head + insert, "app.t-schema.sql": "CREATE TABLE `t` (\n  `timestamp` datetime\n);\n"}, true},
 	} {
