@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -78,8 +80,8 @@ func TestRoleTimeouts(t *testing.T) {
 	}
 	set := func(who string) {
 		t.Helper()
-		for k, v := range settings {
-			testbed.SQL(t, f.a, "postgres", fmt.Sprintf("ALTER ROLE %s SET %s = '%s'", who, k, v))
+		for _, k := range slices.Sorted(maps.Keys(settings)) { // pg_dump prints them in the order in which they were set
+			testbed.SQL(t, f.a, "postgres", fmt.Sprintf("ALTER ROLE %s SET %s = '%s'", who, k, settings[k]))
 		}
 	}
 	testbed.SQL(t, f.a, "postgres", fmt.Sprintf("CREATE ROLE %s SUPERUSER LOGIN PASSWORD 'hasty'", role))
