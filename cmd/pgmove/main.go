@@ -23,6 +23,10 @@ func main() {
 	os.Exit(Main(os.Args, os.Stdout, os.Stderr))
 }
 
+// begun is called once the arguments are read. A variable for the tests alone: the library that reads them can't do
+// that twice at a time.
+var begun = func(*cli.Context) {}
+
 // Main runs the command line and returns its exit code. It is apart from main for tests.
 func Main(args []string, stdout, stderr io.Writer) int {
 	stderr = newScreen(stderr)
@@ -55,6 +59,11 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	for _, c := range app.Commands {
 		c.OnUsageError = usageError
 		addWatchFlags(c)
+		action := c.Action
+		c.Action = func(c *cli.Context) error {
+			begun(c)
+			return action(c)
+		}
 	}
 	err := app.RunContext(ctx, splitShort(args, app.Commands))
 	var se signalError

@@ -7,8 +7,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/urfave/cli/v2"
 
 	"github.com/pgmove/pgmove/internal/testbed"
 	"github.com/pgmove/pgmove/stream"
@@ -18,15 +21,31 @@ func TestMain(m *testing.M) {
 	patience = time.Second
 	retry = stream.Retry{Tries: 6, First: 50 * time.Millisecond, Most: 500 * time.Millisecond}
 	standStill = 3 * time.Second
+	begun = func(c *cli.Context) {
+		if parsed, ok := calls.Load(c.App.Writer); ok {
+			parsed.(func())()
+		}
+	}
 	code := testbed.Wrap(m).Run()
 	_ = os.RemoveAll(binaryDir)
 	os.Exit(code)
 }
 
+// parsing is held while a call of pgmove reads its arguments; calls are those that go on, by what they write to.
+var (
+	parsing sync.Mutex
+	calls   sync.Map
+)
+
 // pgmove runs the command as a user would, in this process.
 func pgmove(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
+	parsing.Lock()
+	parsed := sync.OnceFunc(parsing.Unlock)
+	defer parsed()
+	calls.Store(&out, parsed)
+	defer calls.Delete(&out)
 	code = Main(append([]string{"pgmove"}, args...), &out, &errs)
 	return code, out.String(), errs.String()
 }
