@@ -26,6 +26,16 @@ type Taken struct {
 	Chunks map[Part]Digest
 }
 
+// Records are the chunks of a plan that were taken.
+func (t *Taken) Records(plan []Chunk) (out []Record) {
+	for _, c := range plan {
+		if d, ok := t.Chunks[c.Part()]; ok {
+			out = append(out, Record{Chunk: c, Digest: d})
+		}
+	}
+	return out
+}
+
 // Resumed says that a run goes on from another one, under another snapshot: what that one's
 // target took stands, but for the data entries in Again, whose rows come again.
 type Resumed struct {

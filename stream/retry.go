@@ -82,3 +82,23 @@ func (e againError) Unwrap() []error { return []error{e.error, ErrAgain} }
 
 // ComesAgain marks the error of a chunk that its writer will offer again.
 func ComesAgain(err error) error { return againError{err} }
+
+// Patiently calls open until it ends well or with something else than an outage, for as long as patience lasts. The pauses
+// grow from 0.2 seconds.
+func Patiently[T any](ctx context.Context, patience time.Duration, open func() (T, error)) (none T, _ error) {
+	deadline := time.Now().Add(patience)
+	for wait := 200 * time.Millisecond; ; wait *= 2 {
+		v, err := open()
+		if err == nil {
+			return v, nil
+		}
+		if KindOf(err) != Outage || ctx.Err() != nil || time.Now().Add(wait).After(deadline) {
+			return none, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return none, context.Cause(ctx)
+		}
+	}
+}

@@ -118,7 +118,7 @@ func TestRowWriterRefuses(t *testing.T) {
 
 // TestPace: what is passed on takes the time it should, and a wait ends with its context.
 func TestPace(t *testing.T) {
-	p := NewPace(1 << 20)
+	p := NewThrottle(1 << 20)
 	var out bytes.Buffer
 	w := p.Writer(t.Context(), &out)
 	start := time.Now()
@@ -134,11 +134,11 @@ func TestPace(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("enough")
 	cancel(why)
-	if err := NewPace(1).Take(ctx, 1<<20); !errors.Is(err, why) {
+	if err := NewThrottle(1).Take(ctx, 1<<20); !errors.Is(err, why) {
 		t.Errorf("%v", err)
 	}
-	var none *Pace
-	if err := none.Take(ctx, 1<<30); err != nil || NewPace(0) != nil {
+	var none *Throttle
+	if err := none.Take(ctx, 1<<30); err != nil || NewThrottle(0) != nil {
 		t.Errorf("no bound bounds: %v", err)
 	}
 }

@@ -43,7 +43,7 @@ func rateFlag() cli.Flag {
 var perSecond = regexp.MustCompile(`(?i)/s(ec)?$|ps$`)
 
 // maxRate reads --max-rate.
-func maxRate(c *cli.Context) (*stream.Pace, error) {
+func maxRate(c *cli.Context) (*stream.Throttle, error) {
 	s := c.String("max-rate")
 	if s == "" {
 		return nil, nil
@@ -52,7 +52,7 @@ func maxRate(c *cli.Context) (*stream.Pace, error) {
 	if err != nil {
 		return nil, stream.Fail(stream.Usage, "--max-rate %q is not a rate", s).WithHint("write 50MB/s or 52428800")
 	}
-	return stream.NewPace(n), nil
+	return stream.NewThrottle(n), nil
 }
 
 // drilling is how rows that differ are looked for.
@@ -225,7 +225,7 @@ func sourceAgain(c *cli.Context, from conn, contents *stream.Contents, o stream.
 		}
 		was := &contents.Header.Source
 		src, err := pgsource.Open(ctx, co, pgsource.Options{Jobs: c.Int("jobs"), Encoding: was.Encoding, NoSchema: true, NoIndex: true,
-			Selection: was.Selection, Snapshot: c.String("snapshot"), OrNew: true, Pace: p, Patience: patience, Observe: o, Side: "validate"})
+			Selection: was.Selection, Snapshot: c.String("snapshot"), OrNew: true, Throttle: p, Patience: patience, Observe: o, Side: "validate"})
 		if err != nil {
 			return nil, err
 		}

@@ -128,36 +128,33 @@ func definerFlag() cli.Flag {
 	return &cli.StringFlag{Name: "definer", Value: "keep", Usage: "MySQL: whose views, triggers, routines and events are: keep (as on the source), strip (the role's that restores) or an account, `USER@HOST`"}
 }
 
-// mySplitSize reads --split-size for a source of MySQL.
-func mySplitSize(c *cli.Context) (int64, error) {
+// myOptions are what the flags say of reading a MySQL database.
+func myOptions(c *cli.Context, o stream.Observer) (opts mysource.Options, err error) {
+	opts = mysource.Options{Jobs: c.Int("jobs"), Patience: patience, Observe: o}
 	if s := c.String("split-size"); s != "" {
-		return byteSize("split-size", s)
+		if opts.SplitSize, err = byteSize("split-size", s); err != nil {
+			return opts, err
+		}
 	}
-	return 0, nil
+	opts.Throttle, err = maxRate(c)
+	return opts, err
 }
 
 func openMySource(ctx context.Context, c *cli.Context, co *mysession.Conn, o stream.Observer) (*mysource.Source, error) {
-	size, err := mySplitSize(c)
+	opts, err := myOptions(c, o)
 	if err != nil {
 		return nil, err
 	}
-	p, err := maxRate(c)
-	if err != nil {
-		return nil, err
-	}
-	return mysource.Open(ctx, co, mysource.Options{Jobs: c.Int("jobs"), SplitSize: size, Pace: p, Patience: patience, Observe: o})
+	return mysource.Open(ctx, co, opts)
 }
 
 func openMyCompared(ctx context.Context, c *cli.Context, co *mysession.Conn, o stream.Observer) (*mysource.Source, error) {
-	size, err := mySplitSize(c)
+	opts, err := myOptions(c, o)
 	if err != nil {
 		return nil, err
 	}
-	p, err := maxRate(c)
-	if err != nil {
-		return nil, err
-	}
-	return mysource.Open(ctx, co, mysource.Options{Jobs: c.Int("jobs"), SplitSize: size, Uncovered: true, Pace: p, Patience: patience, Observe: o, Side: "validate"})
+	opts.Uncovered, opts.Side = true, "validate"
+	return mysource.Open(ctx, co, opts)
 }
 
 // definer reads --definer; --no-owner stands for strip.

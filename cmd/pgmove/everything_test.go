@@ -38,19 +38,8 @@ func prepareCluster(t *testing.T, p *testbed.Postgres) (without []string) {
 		testbed.FixtureOptions{Major: p.Major(), Superuser: true, Replace: map[string]string{"@TABLESPACE_DIR@": space}}); err != nil {
 		t.Fatal(err)
 	}
-	share, err := p.Value(t.Context(), "postgres", "SELECT setting FROM pg_config WHERE name = 'SHAREDIR'")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range []string{"pgmove_conf.control", "pgmove_conf--1.0.sql"} {
-		b, err := os.ReadFile(fixtures + "extension/" + f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(share, "extension", f), b, 0o644); err != nil {
-			t.Logf("extension configuration rows are not tested: %v", err)
-			return []string{"pgmove_conf"}
-		}
+	if !installed(t, p) {
+		return []string{"pgmove_conf"}
 	}
 	return nil
 }

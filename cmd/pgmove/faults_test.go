@@ -181,20 +181,22 @@ var ownCode = regexp.MustCompile(`github\.com/pgmove/pgmove/(dump|restore|stream
 // noGoroutines fails the test where pgmove's own goroutines outlive a command.
 func noGoroutines(t *testing.T) {
 	t.Helper()
-	var left []string
+	var left, driver []string
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		buf := make([]byte, 4<<20)
-		left = nil
+		left, driver = nil, nil
 		for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
 			if ownCode.MatchString(g) && !strings.Contains(g, "net/http.(*persistConn)") { // kept for the next request
 				left = append(left, g)
+			} else if strings.Contains(g, "pgconn.") {
+				driver = append(driver, g) // it may tell why
 			}
 		}
 		if len(left) == 0 {
 			return
 		}
 	}
-	t.Errorf("%d goroutines are left:\n%s", len(left), strings.Join(left, "\n\n"))
+	t.Errorf("%d goroutines are left:\n%s\n\nof the driver:\n%s", len(left), strings.Join(left, "\n\n"), strings.Join(driver, "\n\n"))
 }
 
 // until waits for a condition, a query's "t" on a server, while the run goes on.

@@ -244,7 +244,7 @@ func openSource(ctx context.Context, c *cli.Context, co conn, kept bool, prior *
 		}
 		opts.SplitSize = n
 	}
-	if opts.Pace, err = maxRate(c); err != nil {
+	if opts.Throttle, err = maxRate(c); err != nil {
 		return nil, err
 	}
 	return openedSource(pgsource.Open(ctx, co.(*pgsession.Conn), opts))
@@ -267,7 +267,7 @@ func openCompared(ctx context.Context, c *cli.Context, co conn, src stream.Sourc
 		}
 		opts.SplitSize = n
 	}
-	if opts.Pace, err = maxRate(c); err != nil {
+	if opts.Throttle, err = maxRate(c); err != nil {
 		return nil, err
 	}
 	s, err = openedSource(pgsource.Open(ctx, co.(*pgsession.Conn), opts))

@@ -27,7 +27,7 @@ func (s *Source) CopyTo(ctx context.Context, e *stream.Entry, c stream.Chunk, w 
 	if err != nil {
 		return err
 	}
-	out := &rowWriter{w: s.opts.Pace.Writer(ctx, w), buf: make([]byte, 0, blockSize+blockSize/4)}
+	out := &rowWriter{w: s.opts.Throttle.Writer(ctx, w), buf: make([]byte, 0, blockSize+blockSize/4)}
 	err = s.with(ctx, func(wk *worker) error { return wk.copyOut(ctx, sql, out) })
 	for stream.KindOf(err) == stream.Failed && mysession.Lost(err) && out.begun == 0 && ctx.Err() == nil {
 		// Nothing was handed on: another session holds the same snapshot.

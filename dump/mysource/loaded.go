@@ -43,7 +43,7 @@ func (s *Source) copyLoaded(ctx context.Context, wk *worker, e *stream.Entry, co
 	if err != nil {
 		return err
 	}
-	out := &rowWriter{w: s.opts.Pace.Writer(ctx, w), buf: make([]byte, 0, blockSize+blockSize/4)}
+	out := &rowWriter{w: s.opts.Throttle.Writer(ctx, w), buf: make([]byte, 0, blockSize+blockSize/4)}
 	err = wk.copyOut(ctx, sql, out)
 	if out.err != nil {
 		return out.err

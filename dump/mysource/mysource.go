@@ -34,8 +34,8 @@ type Options struct {
 	// Uncovered opens a database to which nobody writes, such as a target that is compared: its sessions' snapshots need not
 	// agree, and nothing is locked.
 	Uncovered bool
-	// Pace bounds how many bytes of rows a second are read; nil for no bound.
-	Pace *stream.Pace
+	// Throttle bounds how many bytes of rows a second are read; nil for no bound.
+	Throttle *stream.Throttle
 	// Patience is how long an unreachable server is tried again.
 	Patience time.Duration
 	// Observe gets warnings.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/pgmove/pgmove/internal/pgsession"
 	"github.com/pgmove/pgmove/stream"
@@ -151,19 +150,6 @@ func (c *checking) privileges(ctx context.Context) error {
 	return c.found.Refused("sequences-unreadable", (&stream.Failure{Kind: stream.Denied, Object: c.conn.Name(),
 		Msg: fmt.Sprintf("role %s may not read sequence %s", c.conn.User(), nameList(rows))}).
 		WithHint("grant it pg_read_all_data, or SELECT on the sequences"))
-}
-
-// firsts joins the first column of rows.
-func firsts(rows [][]string) string {
-	var names []string
-	for i, r := range rows {
-		if i == 10 {
-			names = append(names, fmt.Sprintf("and %d more", len(rows)-i))
-			break
-		}
-		names = append(names, stream.Text(r[0]).Display())
-	}
-	return strings.Join(names, ", ")
 }
 
 // ask notes what the target will have to offer.

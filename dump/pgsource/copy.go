@@ -165,7 +165,7 @@ func (s *Source) CopyTo(ctx context.Context, e *stream.Entry, c stream.Chunk, w 
 }
 
 func (s *Source) copyTo(ctx context.Context, e *stream.Entry, c stream.Chunk, w io.Writer) error {
-	w = s.opts.Pace.Writer(ctx, w)
+	w = s.opts.Throttle.Writer(ctx, w)
 	if c.Format == stream.FormatBlobs {
 		return s.with(ctx, func(wk *worker) error {
 			_, err := wk.sess.CopyTo(ctx, w, blobQuery(string(c.Range)))

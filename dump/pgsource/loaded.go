@@ -45,7 +45,7 @@ func (s *Source) LoadedTo(ctx context.Context, e *stream.Entry, format string, p
 		r := &relation{pages: number(row[0])}
 		cond = string(ctidRanges(r, int64(of), format)[part].Range)
 	}
-	_, err = sess.CopyTo(ctx, s.opts.Pace.Writer(ctx, w), copyQuery(e.Table, cond, format))
+	_, err = sess.CopyTo(ctx, s.opts.Throttle.Writer(ctx, w), copyQuery(e.Table, cond, format))
 	return pgsession.Explain(err, e.Name())
 }
 
@@ -64,8 +64,12 @@ func (s *Source) idle(ctx context.Context) (*pgsession.Session, error) {
 		if sess.Alive(ctx) {
 			return sess, nil
 		}
-		if next, err := s.session(ctx); err == nil {
+		next, err := s.session(ctx)
+		if err == nil {
 			_ = next.Bury(ctx, sess.Backend)
+		}
+		sess.End() // where ctx has ended it may well be alive
+		if err == nil {
 			return next, nil
 		}
 	}

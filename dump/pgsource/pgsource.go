@@ -65,8 +65,8 @@ type Options struct {
 	NoSchema bool
 	// NoIndex says that nobody will ask for the Index: what it needs is not kept.
 	NoIndex bool
-	// Pace bounds how many bytes of rows a second are read; nil for no bound.
-	Pace *stream.Pace
+	// Throttle bounds how many bytes of rows a second are read; nil for no bound.
+	Throttle *stream.Throttle
 	// Patience is how long an unreachable server is tried again.
 	Patience time.Duration
 	// Observe gets warnings.
@@ -147,11 +147,9 @@ func Open(ctx context.Context, conn *pgsession.Conn, o Options) (*Source, error)
 		if row, err := s.coordinator.Row(ctx, "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"); err == nil && len(row) > 0 {
 			s.facts.SystemID = row[0]
 		}
-		if row, err := s.coordinator.Row(ctx, "SELECT pg_catalog.pg_postmaster_start_time()::text"); err == nil && len(row) > 0 {
-			s.facts.Started = row[0]
-		}
-		if row, err := s.coordinator.Row(ctx, "SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"); err == nil && len(row) > 0 {
-			s.facts.DatabaseID = row[0]
+		row, err := s.coordinator.Row(ctx, "SELECT pg_catalog.pg_postmaster_start_time()::text, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())")
+		if err == nil && len(row) > 0 {
+			s.facts.Started, s.facts.DatabaseID = row[0], row[1]
 		}
 		if !o.NoSchema {
 			if s.tool, err = findTool(ctx, o.BinDir, s.versnum); err != nil {
@@ -293,15 +291,22 @@ func more(n int) string {
 	return fmt.Sprintf(" and %d or more others", n)
 }
 
-// nameList joins (namespace, name) rows for a message.
-func nameList(rows [][]string) string {
+// nameList joins (namespace, name) rows for a message; firsts joins the first column of rows.
+func nameList(rows [][]string) string { return firstTen(rows, 2) }
+func firsts(rows [][]string) string   { return firstTen(rows, 1) }
+
+func firstTen(rows [][]string, columns int) string {
 	var names []string
 	for i, r := range rows {
 		if i == 10 {
 			names = append(names, fmt.Sprintf("and %d more", len(rows)-i))
 			break
 		}
-		names = append(names, stream.Text(r[0]).Display()+"."+stream.Text(r[1]).Display())
+		var parts []string
+		for _, v := range r[:columns] {
+			parts = append(parts, stream.Text(v).Display())
+		}
+		names = append(names, strings.Join(parts, "."))
 	}
 	return strings.Join(names, ", ")
 }

@@ -239,7 +239,7 @@ func (s *Source) CopySome(ctx context.Context, e *stream.Entry, key []int, forma
 	if !e.Table.LargeObjects {
 		sql = lockNow(e.Table) + sql
 	}
-	w = s.opts.Pace.Writer(ctx, w)
+	w = s.opts.Throttle.Writer(ctx, w)
 	if now {
 		sess, err := s.idle(ctx)
 		if err != nil {

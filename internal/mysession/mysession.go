@@ -82,21 +82,7 @@ type Options struct {
 // Connect opens a session. Its errors are Failures: Outage for a server that can't be reached, Denied for a
 // refused login, Preflight for a database that doesn't exist.
 func Connect(ctx context.Context, c *Conn, o Options) (*Session, error) {
-	deadline := time.Now().Add(o.Patience)
-	for wait := 200 * time.Millisecond; ; wait *= 2 {
-		s, err := connect(ctx, c, o)
-		if err == nil {
-			return s, nil
-		}
-		if stream.KindOf(err) != stream.Outage || ctx.Err() != nil || time.Now().Add(wait).After(deadline) {
-			return nil, err
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
+	return stream.Patiently(ctx, o.Patience, func() (*Session, error) { return connect(ctx, c, o) })
 }
 
 func connect(ctx context.Context, c *Conn, o Options) (*Session, error) {

@@ -7,29 +7,39 @@ import (
 	"strconv"
 )
 
-// Rows runs a query and returns all its rows as text; NULL comes as "".
-func (s *Session) Rows(ctx context.Context, sql string) ([][]string, error) {
+// each runs a query and calls f for each of its rows; the values are those of that call alone.
+func (s *Session) each(ctx context.Context, sql string, f func(names []string, values []driver.Value)) error {
 	rows, err := s.Query(ctx, sql)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close() //nolint:errcheck // its error is Next's
-	values := make([]driver.Value, len(rows.Columns()))
-	var out [][]string
+	names := rows.Columns()
+	values := make([]driver.Value, len(names))
 	for {
-		err := rows.Next(values)
-		if err == io.EOF {
-			return out, nil
+		switch err := rows.Next(values); {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return s.cause(ctx, err)
 		}
-		if err != nil {
-			return nil, s.cause(ctx, err)
-		}
+		f(names, values)
+	}
+}
+
+// Rows runs a query and returns all its rows as text; NULL comes as "".
+func (s *Session) Rows(ctx context.Context, sql string) (out [][]string, err error) {
+	err = s.each(ctx, sql, func(_ []string, values []driver.Value) {
 		row := make([]string, len(values))
 		for i, v := range values {
 			row[i] = string(AppendValue(nil, v))
 		}
 		out = append(out, row)
+	})
+	if err != nil {
+		return nil, err
 	}
+	return out, nil
 }
 
 // Row runs a query and returns its first row; having none is an error.
@@ -48,23 +58,8 @@ func (s *Session) Row(ctx context.Context, sql string) ([]string, error) {
 type Table []map[string]string
 
 // Named runs a query and returns its rows by column name; NULL comes as a missing name.
-func (s *Session) Named(ctx context.Context, sql string) (Table, error) {
-	rows, err := s.Query(ctx, sql)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close() //nolint:errcheck // its error is Next's
-	names := rows.Columns()
-	values := make([]driver.Value, len(names))
-	var out Table
-	for {
-		err := rows.Next(values)
-		if err == io.EOF {
-			return out, nil
-		}
-		if err != nil {
-			return nil, s.cause(ctx, err)
-		}
+func (s *Session) Named(ctx context.Context, sql string) (out Table, err error) {
+	err = s.each(ctx, sql, func(names []string, values []driver.Value) {
 		row := make(map[string]string, len(names))
 		for i, v := range values {
 			if v != nil {
@@ -72,7 +67,11 @@ func (s *Session) Named(ctx context.Context, sql string) (Table, error) {
 			}
 		}
 		out = append(out, row)
+	})
+	if err != nil {
+		return nil, err
 	}
+	return out, nil
 }
 
 // AppendValue appends a value as the driver hands it out: bytes as they are, numbers as text from which the

@@ -47,7 +47,7 @@ func Tokens(sql string) []Token {
 			out = append(out, Token{Name, text, from, to, depth})
 			i = to
 		case c == '\'' || c == '"':
-			i = endOfString(sql, i)
+			i, _ = EndOfString(sql, i)
 			out = append(out, Token{String, sql[from:i], from, i, depth})
 		case strings.HasPrefix(sql[i:], "/*"):
 			i = afterComment(sql, i)
@@ -97,8 +97,8 @@ func quotedName(sql string, i int) (string, int) {
 	return b.String(), len(sql)
 }
 
-// endOfString returns where the string that begins at i ends.
-func endOfString(sql string, i int) int {
+// EndOfString returns where the string that begins at i ends, in a session in which a backslash escapes; false where it doesn't.
+func EndOfString(sql string, i int) (int, bool) {
 	quote := sql[i]
 	for i++; i < len(sql); i++ {
 		switch sql[i] {
@@ -109,10 +109,10 @@ func endOfString(sql string, i int) int {
 				i++
 				continue
 			}
-			return i + 1
+			return i + 1, true
 		}
 	}
-	return len(sql)
+	return len(sql), false
 }
 
 // afterComment returns where reading goes on after "/*" at i: after the comment, or within it.

@@ -144,16 +144,7 @@ func (m *MariaDB) init(ctx context.Context, install string, opts MariaDBOptions)
 // firstStart starts the server on a free port; where another process takes it in
 // between, on another one.
 func (m *MariaDB) firstStart(ctx context.Context) error {
-	var err error
-	for range 5 {
-		if m.port, err = freePort(); err != nil {
-			return err
-		}
-		if err = m.Start(ctx); err == nil || !strings.Contains(err.Error(), "Address already in use") {
-			return err
-		}
-	}
-	return err
+	return onFreePort(&m.port, "Address already in use", func() error { return m.Start(ctx) })
 }
 
 // Start starts the server after Stop, on the port it had, and returns when it takes

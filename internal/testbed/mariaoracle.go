@@ -79,14 +79,12 @@ func MariaSchemaText(ctx context.Context, m *MariaDB, db string) ([]string, erro
 	cmd := exec.CommandContext(ctx, program, "--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--port="+strconv.Itoa(m.port),
 		"--user="+mariaAdmin, "--no-data", "--routines", "--events", "--triggers", "--skip-comments", "--skip-dump-date", "--skip-lock-tables", db)
 	cmd.Env = append(os.Environ(), "MYSQL_PWD="+m.password, "LC_ALL=C")
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	text, err := cmd.Output()
+	text, err := printed(cmd)
 	if err != nil {
-		return nil, fmt.Errorf("mariadb-dump: %w: %s", err, stderr.String())
+		return nil, err
 	}
 	var lines []string
-	for _, l := range strings.Split(string(text), "\n") {
+	for _, l := range strings.Split(text, "\n") {
 		if !mariaNoise.MatchString(l) {
 			lines = append(lines, l)
 		}

@@ -72,20 +72,29 @@ func SchemaText(ctx context.Context, p *Postgres, db string) ([]string, error) {
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(dir, "pg_dump"), "--schema-only", "--create", "--exclude-schema=pgmove", "--dbname="+p.URL(db))
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	b, err := cmd.Output()
+	text, err := printed(cmd)
 	if err != nil {
-		return nil, fmt.Errorf("pg_dump: %w: %s", err, stderr.String())
+		return nil, err
 	}
 	var lines []string
-	for _, l := range strings.Split(string(b), "\n") {
+	for _, l := range strings.Split(text, "\n") {
 		if noise.MatchString(l) || strings.HasPrefix(l, `\connect`) {
 			continue
 		}
 		lines = append(lines, strings.ReplaceAll(strings.ReplaceAll(l, `"`+db+`"`, "DATABASE"), db, "DATABASE"))
 	}
 	return lines, nil
+}
+
+// printed runs a program and returns what it prints. Its error has what the program said.
+func printed(cmd *exec.Cmd) (string, error) {
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	text, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, stderr.String())
+	}
+	return string(text), nil
 }
 
 // textDifference compares as multisets of lines: tables that inherit may have their

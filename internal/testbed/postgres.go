@@ -173,16 +173,7 @@ func (p *Postgres) configure(own map[string]string) error {
 // firstStart starts the cluster on a free port; where another process takes it in
 // between, on another one.
 func (p *Postgres) firstStart(ctx context.Context) error {
-	var err error
-	for range 5 {
-		if p.port, err = freePort(); err != nil {
-			return err
-		}
-		if err = p.Start(ctx); err == nil || !strings.Contains(err.Error(), "could not bind") {
-			return err
-		}
-	}
-	return err
+	return onFreePort(&p.port, "could not bind", func() error { return p.Start(ctx) })
 }
 
 // Start starts the cluster after Stop, on the port it had, and returns when it takes

@@ -143,6 +143,19 @@ func freePort() (int, error) {
 	return 0, fmt.Errorf("find a free port on 127.0.0.1: %w", last)
 }
 
+// onFreePort has a server start on a free port; where another process takes it in between, which its error then says, on another one.
+func onFreePort(port *int, taken string, start func() error) (err error) {
+	for range 5 {
+		if *port, err = freePort(); err != nil {
+			return err
+		}
+		if err = start(); err == nil || !strings.Contains(err.Error(), taken) {
+			return err
+		}
+	}
+	return err
+}
+
 // secret returns a random string to be used as a password or a key.
 func secret() string { return rand.Text() }
 

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/go-sql-driver/mysql"
@@ -27,7 +26,7 @@ func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, 
 		return stream.Fail(stream.Integrity, "%s: rows in format %q are none of this engine", e.Name(), c.Format)
 	}
 	err := t.with(ctx, func(s *mysession.Session) error {
-		src := &source{r: rows}
+		src := stream.Lend(full{rows})
 		var taken int64
 		err := t.begin(ctx, s, e)
 		if err != nil {
@@ -38,7 +37,7 @@ func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, 
 		} else {
 			taken, err = insert(ctx, s, e, src)
 		}
-		if ended := src.stop(); err != nil || ended != nil {
+		if ended := src.TakeBack(); err != nil || ended != nil {
 			if ended != nil {
 				return ended // why the rows ended is the cause, not what the server says of that
 			}
@@ -214,40 +213,14 @@ func warnings(e *stream.Entry, rows [][]string) error {
 		WithHint("its statement: %s", e.CopyStmt.Display())
 }
 
-// source hands the rows to the driver, which makes a packet of each read: it fills the buffer. It keeps the error
-// that ended the rows, and ends their reading.
-type source struct {
-	r       io.Reader
-	mu      sync.Mutex // held while r is read
-	err     error
-	stopped bool
-}
+// full fills the buffer: the driver makes a packet of each read.
+type full struct{ r io.Reader }
 
-func (s *source) Read(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopped {
-		return 0, io.ErrClosedPipe
-	}
-	n := 0
-	for n < len(p) {
-		k, err := s.r.Read(p[n:])
+func (f full) Read(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var k int
+		k, err = f.r.Read(p[n:])
 		n += k
-		if err == io.EOF {
-			return n, io.EOF
-		}
-		if err != nil {
-			s.err = err
-			return n, err
-		}
 	}
-	return n, nil
-}
-
-// stop waits until nobody reads any more, and returns what ended the rows early.
-func (s *source) stop() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stopped = true
-	return s.err
+	return n, err
 }

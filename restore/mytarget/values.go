@@ -3,6 +3,8 @@ package mytarget
 import (
 	"regexp"
 	"strings"
+
+	"github.com/pgmove/pgmove/internal/mysession"
 )
 
 var (
@@ -33,10 +35,11 @@ func plainValues(sql string) bool {
 		case c == ',' && depth < 2:
 			i, word = i+1, ""
 		case (c == '\'' || c == '"') && depth > 0:
-			if i = endOfString(sql, i); i < 0 {
+			end, ok := mysession.EndOfString(sql, i)
+			if !ok {
 				return false
 			}
-			word = ""
+			i, word = end, ""
 		case valueByte(c) && depth > 0:
 			from := i
 			for i < len(sql) && valueByte(sql[i]) {
@@ -64,18 +67,4 @@ func plainValues(sql string) bool {
 
 func valueByte(c byte) bool {
 	return c == '_' || c == '.' || c == '-' || c == '+' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-}
-
-// endOfString returns where the string that begins at i ends, -1 where it doesn't.
-func endOfString(sql string, i int) int {
-	quote := sql[i]
-	for i++; i < len(sql); i++ {
-		switch sql[i] {
-		case '\\':
-			i++
-		case quote:
-			return i + 1 // a doubled one begins another string, which goes on where this one ends
-		}
-	}
-	return -1
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -37,7 +36,7 @@ func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, 
 			begin += setPath(t.path(), true)
 		}
 		t.needMu.Unlock()
-		src := &source{r: rows}
+		src := stream.Lend(rows)
 		var taken int64
 		var err error
 		if c.Format == stream.FormatBlobs {
@@ -45,7 +44,7 @@ func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, 
 		} else {
 			taken, err = load(ctx, s, begin, e, c, t.freezes(e, c), src)
 		}
-		ended := src.stop()
+		ended := src.TakeBack()
 		if err != nil {
 			if ended != nil {
 				return ended // why the rows ended is the cause, not what the server says of that
@@ -94,36 +93,6 @@ func (t *Target) explainChunk(e *stream.Entry, c stream.Chunk, err error) error 
 		sf.Hint = "its statement: " + stream.Text(strings.TrimSpace(string(e.CopyStmt))).Display()
 	}
 	return f
-}
-
-// source keeps the error that ended the rows, and ends their reading: where its
-// connection breaks pgconn returns while its own goroutine still reads.
-type source struct {
-	r       io.Reader
-	mu      sync.Mutex // held while r is read
-	err     error
-	stopped bool
-}
-
-func (s *source) Read(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopped {
-		return 0, io.ErrClosedPipe
-	}
-	n, err := s.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		s.err = err
-	}
-	return n, err
-}
-
-// stop waits until nobody reads any more, and returns what ended the rows early.
-func (s *source) stop() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stopped = true
-	return s.err
 }
 
 // freezeFrom is the size of tables, in bytes on the source's disk, from which their rows are frozen as they come: below it

@@ -286,13 +286,16 @@ func (t *Target) checkRoles(ctx context.Context, entries []stream.Entry) error {
 		WithHint("create them there, or run with --roles missing; or leave owners out with --no-owner and privileges with --no-acl")
 }
 
-func join(set map[stream.Text]bool) string {
-	var names []string
+func join(set map[stream.Text]bool) string { return strings.Join(sorted(set), ", ") }
+
+// sorted lists a set's names for a message.
+func sorted(set map[stream.Text]bool) []string {
+	names := make([]string, 0, len(set))
 	for n := range set {
 		names = append(names, n.Display())
 	}
 	slices.Sort(names)
-	return strings.Join(names, ", ")
+	return names
 }
 
 func (t *Target) checkExtensions(ctx context.Context, entries []stream.Entry) error {

@@ -133,11 +133,7 @@ func (t *Target) unready(format string, args ...any) *stream.Failure {
 
 // some names the first of a set.
 func some(set map[stream.Text]bool) string {
-	names := make([]string, 0, len(set))
-	for n := range set {
-		names = append(names, n.Display())
-	}
-	slices.Sort(names)
+	names := sorted(set)
 	if n := len(names) - 20; n > 0 {
 		names = append(names[:20], fmt.Sprintf("and %d more", n))
 	}

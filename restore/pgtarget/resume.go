@@ -92,11 +92,7 @@ func (t *Target) readLedger(ctx context.Context) (*left, error) {
 		}
 		l.taken.Chunks[stream.Part{Table: stream.DumpID(id), N: part}] = d
 	}
-	for _, ch := range l.Plan {
-		if d, ok := l.taken.Chunks[ch.Part()]; ok {
-			l.Records = append(l.Records, stream.Record{Chunk: ch, Digest: d})
-		}
-	}
+	l.Records = l.taken.Records(l.Plan)
 	return l, nil
 }
 

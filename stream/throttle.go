@@ -7,27 +7,27 @@ import (
 	"time"
 )
 
-// Pace bounds how many bytes a second all who share it pass on together. A nil Pace bounds nothing.
-type Pace struct {
+// Throttle bounds how many bytes a second all who share it pass on together. A nil Throttle bounds nothing.
+type Throttle struct {
 	rate float64 // bytes a second
 
 	mu   sync.Mutex
 	free time.Time // when what was let through so far will have been paid for
 }
 
-// NewPace returns a Pace of so many bytes a second; nil for 0.
-func NewPace(rate int64) *Pace {
+// NewThrottle returns a Throttle of so many bytes a second; nil for 0.
+func NewThrottle(rate int64) *Throttle {
 	if rate <= 0 {
 		return nil
 	}
-	return &Pace{rate: float64(rate)}
+	return &Throttle{rate: float64(rate)}
 }
 
 // burst is how far the bytes may be ahead of the clock: half a second's worth is nothing to a server, and short sleeps are not exact.
 const burst = 500 * time.Millisecond
 
 // Take waits until n bytes more may pass. Its error is ctx's.
-func (p *Pace) Take(ctx context.Context, n int) error {
+func (p *Throttle) Take(ctx context.Context, n int) error {
 	if p == nil {
 		return nil
 	}
@@ -53,7 +53,7 @@ func (p *Pace) Take(ctx context.Context, n int) error {
 }
 
 // Writer returns w at this pace.
-func (p *Pace) Writer(ctx context.Context, w io.Writer) io.Writer {
+func (p *Throttle) Writer(ctx context.Context, w io.Writer) io.Writer {
 	if p == nil {
 		return w
 	}
@@ -62,7 +62,7 @@ func (p *Pace) Writer(ctx context.Context, w io.Writer) io.Writer {
 
 type pacedWriter struct {
 	ctx context.Context
-	p   *Pace
+	p   *Throttle
 	w   io.Writer
 }
 
