@@ -348,6 +348,12 @@ func checkOldServer(t *testing.T) {
 // denying is an S3 server that refuses some requests.
 func denying(t *testing.T, s3 *testbed.S3, refused func(*http.Request) bool) string {
 	t.Helper()
+	return before(t, s3, refused, nil)
+}
+
+// before is an address of the S3 server at which some requests are refused, and answers changed.
+func before(t *testing.T, s3 *testbed.S3, refused func(*http.Request) bool, change func(*http.Response) error) string {
+	t.Helper()
 	u, err := url.Parse(s3.Endpoint())
 	if err != nil {
 		t.Fatal(err)
@@ -355,7 +361,7 @@ func denying(t *testing.T, s3 *testbed.S3, refused func(*http.Request) bool) str
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(u)
 		r.Out.Host = r.In.Host // it is signed
-	}}
+	}, ModifyResponse: change}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -409,6 +415,13 @@ func checkVia(t *testing.T) {
 		}
 		bucket = testbed.Bucket(t, s3)
 		via[1] = "s3://" + bucket + "/some/prefix"
+	}
+	late := before(t, s3, func(*http.Request) bool { return false }, func(r *http.Response) error {
+		r.Header.Set("Date", time.Now().Add(-time.Minute).UTC().Format(http.TimeFormat))
+		return nil
+	})
+	if f := check(t, 0, append(via, "--s3-endpoint", late), "clock-differs")["clock-differs"]; f.Side != "via" || !strings.Contains(f.Msg, "-1m") {
+		t.Errorf("the clock's finding: %+v", f)
 	}
 	check(t, 10, []string{"--via", "s3://no-such-bucket/x", "--s3-path-style"}, "via-unreachable")
 	dir := t.TempDir()

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -54,15 +55,14 @@ var stale = []string{`^matview "mv"."stale"$`, `"pgmove_conf"."(not_configuratio
 // database makes a database that goes with its cluster: one with subscriptions can't be dropped.
 func database(t *testing.T, p *testbed.Postgres) string {
 	t.Helper()
-	databases++
-	name := fmt.Sprintf("every%d", databases)
+	name := fmt.Sprintf("every%d", databases.Add(1))
 	if err := p.CreateDatabase(t.Context(), name, ""); err != nil {
 		t.Fatal(err)
 	}
 	return name
 }
 
-var databases int
+var databases atomic.Int32
 
 func connect(t *testing.T, url string) *pgconn.PgConn {
 	t.Helper()
@@ -96,6 +96,7 @@ func inStages(t *testing.T, from int64) {
 
 // TestEverything moves the fixture of all traps: directly, and through archives in many chunks.
 func TestEverything(t *testing.T) {
+	t.Parallel()
 	p := testbed.OwnPostgres(t, testbed.PostgresOptions{Settings: map[string]string{"max_locks_per_transaction": "256"}})
 	without := prepareCluster(t, p)
 	src := database(t, p)
@@ -121,6 +122,7 @@ func TestEverything(t *testing.T) {
 // TestEverythingStock has the pg_restore of each version restore our archives of all that it can
 // restore at all, split into many chunks, each to a server of its own version.
 func TestEverythingStock(t *testing.T) {
+	t.Parallel()
 	servers := map[int]*testbed.Postgres{}
 	without := map[string]bool{}
 	for _, major := range []int{testbed.DefaultMajor(), 17, 18} {
@@ -184,6 +186,7 @@ func TestEverythingStock(t *testing.T) {
 
 // TestEverythingNonSuperuser moves all that needs no superuser, as the databases' owner.
 func TestEverythingNonSuperuser(t *testing.T) {
+	t.Parallel()
 	p := testbed.OwnPostgres(t, testbed.PostgresOptions{Settings: map[string]string{"max_locks_per_transaction": "256"}})
 	prepareCluster(t, p)
 	const password = "owner's:p@ss/word"
@@ -214,6 +217,7 @@ func TestEverythingNonSuperuser(t *testing.T) {
 
 // TestUnmovable moves what can't be moved as it is: it must never end in success without a word.
 func TestUnmovable(t *testing.T) {
+	t.Parallel()
 	p, other := testbed.OwnPostgres(t, testbed.PostgresOptions{}), testbed.OwnPostgres(t, testbed.PostgresOptions{})
 	prepareCluster(t, p)
 	prepareCluster(t, other)

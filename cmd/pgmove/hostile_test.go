@@ -105,6 +105,7 @@ ALTER DATABASE ` + db + ` SET search_path = public, pg_catalog;
 // TestHostileDatabase moves, validates and resumes a database that is made to be run: no impostor is ever called, on
 // either side.
 func TestHostileDatabase(t *testing.T) {
+	t.Parallel()
 	p := testbed.OwnPostgres(t, testbed.PostgresOptions{Settings: map[string]string{"autovacuum": "off"}})
 	src := database(t, p)
 	const mark = "HM" // short: names have 63 bytes

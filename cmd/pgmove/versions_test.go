@@ -12,6 +12,7 @@ import (
 
 // TestAcrossVersions moves the fixture to newer major versions, of those installed here.
 func TestAcrossVersions(t *testing.T) {
+	t.Parallel()
 	have := testbed.Majors()
 	here := testbed.DefaultMajor()
 	tried := 0
