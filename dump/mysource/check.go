@@ -49,11 +49,13 @@ func Check(ctx context.Context, conn *mysession.Conn, o Options, full bool) (*st
 		return nil, f.List, f.Refused("source-too-old", err) // its catalogs are others
 	}
 	steps := []func(context.Context) error{c.privileges, c.tables, c.programs, c.ask}
+	blocking := len(steps)
 	if full {
 		steps = append(steps, c.snapshot, c.server, c.objects, c.activity)
 	}
-	for _, step := range steps {
-		if err := step(ctx); err != nil && !(c.poor && mysession.Denied(err)) {
+	for i, step := range steps {
+		// What the account may not look up is left out, where that doesn't matter or was told.
+		if err := step(ctx); err != nil && !(mysession.Denied(err) && (c.poor || i >= blocking)) {
 			return nil, f.List, mysession.Explain(err, conn.Name())
 		}
 	}
@@ -69,7 +71,7 @@ type checking struct {
 	may   mysession.Privileges
 	poor  bool // something can't be looked up, which is told
 	rels  []*relation
-	rows  mysession.Table // of sketch
+	rows  mysession.Table // of sketches
 }
 
 func (c *checking) privileges(ctx context.Context) (err error) {
@@ -102,20 +104,27 @@ func (c *checking) tables(ctx context.Context) (err error) {
 	return nil
 }
 
-// sketch lists the programs: whose each is, under which settings it was written, and what it does, as far as the account may see that.
-const sketch = `SELECT 'VIEW' AS kind, TABLE_NAME AS name, DEFINER AS definer, NULL AS sql_mode, NULL AS time_zone, CHARACTER_SET_CLIENT AS character_set_client,
-		COLLATION_CONNECTION AS collation_connection, NULL AS body, NULL AS status FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()
-	UNION ALL SELECT 'TRIGGER', TRIGGER_NAME, DEFINER, SQL_MODE, NULL, CHARACTER_SET_CLIENT, COLLATION_CONNECTION, ACTION_STATEMENT, NULL
-		FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()
-	UNION ALL SELECT UPPER(ROUTINE_TYPE), ROUTINE_NAME, DEFINER, SQL_MODE, NULL, CHARACTER_SET_CLIENT, COLLATION_CONNECTION, ROUTINE_DEFINITION, NULL
-		FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE()
-	UNION ALL SELECT 'EVENT', EVENT_NAME, DEFINER, SQL_MODE, TIME_ZONE, CHARACTER_SET_CLIENT, COLLATION_CONNECTION, EVENT_DEFINITION, STATUS
-		FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE()`
+// sketches list the programs: whose each is, under which settings it was written, and what it does, as far as the account may see that.
+// Each is a query of its own: MySQL may not mix their columns' collations.
+var sketches = []string{
+	`SELECT 'VIEW' AS kind, TABLE_NAME AS name, DEFINER AS definer, CHARACTER_SET_CLIENT AS character_set_client, COLLATION_CONNECTION AS collation_connection
+		FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()`,
+	`SELECT 'TRIGGER' AS kind, TRIGGER_NAME AS name, DEFINER AS definer, SQL_MODE AS sql_mode, CHARACTER_SET_CLIENT AS character_set_client,
+		COLLATION_CONNECTION AS collation_connection, ACTION_STATEMENT AS body FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()`,
+	`SELECT UPPER(ROUTINE_TYPE) AS kind, ROUTINE_NAME AS name, DEFINER AS definer, SQL_MODE AS sql_mode, CHARACTER_SET_CLIENT AS character_set_client,
+		COLLATION_CONNECTION AS collation_connection, ROUTINE_DEFINITION AS body FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE()`,
+	`SELECT 'EVENT' AS kind, EVENT_NAME AS name, DEFINER AS definer, SQL_MODE AS sql_mode, TIME_ZONE AS time_zone, CHARACTER_SET_CLIENT AS character_set_client,
+		COLLATION_CONNECTION AS collation_connection, EVENT_DEFINITION AS body, STATUS AS status FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE()`,
+}
 
 // programs refuses those that can't be read whole, or would be made elsewhere.
 func (c *checking) programs(ctx context.Context) (err error) {
-	if c.rows, err = c.q.Named(ctx, sketch); err != nil {
-		return err
+	for _, q := range sketches {
+		rows, err := c.q.Named(ctx, q)
+		if err != nil {
+			return err
+		}
+		c.rows = append(c.rows, rows...)
 	}
 	var hidden []string
 	for _, r := range c.rows {
@@ -179,18 +188,21 @@ func (c *checking) ask(ctx context.Context) error {
 
 // askMore notes collations, and tables without a primary key.
 func (c *checking) askMore(ctx context.Context) error {
-	rows, err := c.q.Rows(ctx, `SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = DATABASE()
-		UNION SELECT TABLE_COLLATION FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()
-		UNION SELECT COLLATION_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() ORDER BY 1`)
-	if err != nil {
-		return err
-	}
-	for _, r := range rows {
-		if r[0] != "" && !slices.Contains(c.needs.Collations, r[0]) {
-			c.needs.Collations = append(c.needs.Collations, r[0])
+	for _, q := range []string{"SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = DATABASE()",
+		"SELECT DISTINCT TABLE_COLLATION FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()",
+		"SELECT DISTINCT COLLATION_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()"} {
+		rows, err := c.q.Rows(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if r[0] != "" && !slices.Contains(c.needs.Collations, r[0]) {
+				c.needs.Collations = append(c.needs.Collations, r[0])
+			}
 		}
 	}
-	if rows, err = c.q.Rows(ctx, `SELECT TABLE_NAME FROM information_schema.TABLE_CONSTRAINTS WHERE TABLE_SCHEMA = DATABASE() AND CONSTRAINT_TYPE = 'PRIMARY KEY'`); err != nil {
+	rows, err := c.q.Rows(ctx, "SELECT TABLE_NAME FROM information_schema.TABLE_CONSTRAINTS WHERE TABLE_SCHEMA = DATABASE() AND CONSTRAINT_TYPE = 'PRIMARY KEY'")
+	if err != nil {
 		return err
 	}
 	keyed := map[string]bool{}
