@@ -97,16 +97,16 @@ func checkMyPrivileges(t *testing.T) {
 
 func checkMyObjects(t *testing.T) {
 	from, to := mariaServers(t)
-	src, other := testbed.MariaDatabase(t, "", from), testbed.MariaDatabase(t, "", from)
+	other, src := testbed.MariaDatabase(t, "", from), testbed.MariaDatabase(t, "", from)
 	testbed.MariaSQL(t, from, other, "CREATE TABLE parent (id int PRIMARY KEY)")
 	testbed.MariaSQL(t, from, src, fmt.Sprintf(`CREATE TABLE keyed (id int PRIMARY KEY); CREATE TABLE bare (a int); CREATE TABLE sums (id int PRIMARY KEY, b int AS (id + 1) STORED);
 		CREATE TABLE old (a int PRIMARY KEY) ENGINE=MyISAM; CREATE TABLE all_old (a int PRIMARY KEY) ENGINE=MERGE UNION=(old); CREATE TABLE lost (a int) ENGINE=MERGE UNION=(nothing);
 		CREATE TABLE child (id int PRIMARY KEY, CONSTRAINT far FOREIGN KEY (id) REFERENCES %[1]s.parent (id)); CREATE VIEW stale AS SELECT * FROM bare WHERE a > 0;
 		CREATE VIEW fresh AS SELECT * FROM keyed; CREATE TRIGGER %[2]s.fire BEFORE INSERT ON %[2]s.keyed FOR EACH ROW SET NEW.id = NEW.id;
 		CREATE PROCEDURE named() SELECT COUNT(*) FROM %[2]s.keyed; CREATE PROCEDURE plain() SELECT COUNT(*) FROM keyed;
-		CREATE EVENT tick ON SCHEDULE EVERY 1 DAY STARTS '2040-01-01' DO DELETE FROM keyed; CREATE EVENT idle ON SCHEDULE EVERY 1 DAY DISABLE DO DELETE FROM keyed`, other, src))
+		CREATE EVENT tick ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01' DO DELETE FROM keyed; CREATE EVENT idle ON SCHEDULE EVERY 1 DAY DISABLE DO DELETE FROM keyed`, other, src))
 	testbed.MariaSQL(t, from, src, "RENAME TABLE bare TO barer")
-	elsewhere := func(db string) { // as an earlier server may have left it
+	elsewhere := func(was, is string) { // as an earlier server may have left it
 		dir, err := from.Value(t.Context(), "", "SELECT @@datadir")
 		if err != nil {
 			t.Fatal(err)
@@ -116,12 +116,12 @@ func checkMyObjects(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(b), "TRIGGER "+src+".fire", "TRIGGER "+db+".fire")), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(b), "TRIGGER "+was+".fire", "TRIGGER "+is+".fire")), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		testbed.MariaSQL(t, from, src, "FLUSH TABLES")
 	}
-	elsewhere(other)
+	elsewhere(src, other)
 	sides := []string{"--source", from.URL(src), "--target", to.URL(testbed.MariaDatabase(t, "", to))}
 	found := check(t, 10, sides, "tables-unopenable", "triggers-elsewhere", "tables-not-transactional", "views-broken", "foreign-keys-elsewhere", "tables-without-key", "generated-columns",
 		"foreign-tables", "programs-name-database", "events-will-run")
@@ -141,7 +141,7 @@ func checkMyObjects(t *testing.T) {
 	wantText(t, mustExit(t, 10, append([]string{"run", "--no-check"}, sides...)...), "table lost")
 	// What is warned of is true: with the rest mended, the view ends the run.
 	testbed.MariaSQL(t, from, src, "DROP TABLE lost")
-	elsewhere(src)
+	elsewhere(other, src)
 	wantText(t, mustExit(t, 1, append([]string{"run"}, sides...)...), "stale", "barer")
 }
 
@@ -149,11 +149,25 @@ func checkMyObjects(t *testing.T) {
 func checkMyActivity(t *testing.T, from *testbed.MariaDB) {
 	t.Helper()
 	src := testbed.MariaDatabase(t, "", from)
-	testbed.MariaSQL(t, from, src, "CREATE TABLE busy (a int PRIMARY KEY)")
+	testbed.MariaSQL(t, from, src, "CREATE TABLE busy (a int PRIMARY KEY); CREATE TABLE two_phases (a int PRIMARY KEY)")
 	xid := "x" + src
-	testbed.MariaSQL(t, from, src, fmt.Sprintf("XA START '%[1]s'; INSERT INTO busy VALUES (1); XA END '%[1]s'; XA PREPARE '%[1]s'", xid))
+	testbed.MariaSQL(t, from, src, fmt.Sprintf("XA START '%[1]s'; INSERT INTO two_phases VALUES (1); XA END '%[1]s'; XA PREPARE '%[1]s'", xid))
+	conn, err := mysession.Parse(from.URL(src))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, err := mysession.Connect(t.Context(), conn, mysession.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.End()
+	for _, sql := range []string{"START TRANSACTION", "DO (SELECT COUNT(*) FROM busy)"} {
+		if err := reader.Do(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
 	waits := make(chan error, 1)
-	go func() { waits <- from.Exec(t.Context(), src, "ALTER TABLE busy ADD b int") }() // behind what is prepared
+	go func() { waits <- from.Exec(t.Context(), src, "ALTER TABLE busy ADD b int") }()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
 		n, err := from.Value(t.Context(), src, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND STATE LIKE 'Waiting for%lock'")
@@ -167,6 +181,9 @@ func checkMyActivity(t *testing.T, from *testbed.MariaDB) {
 	}
 	check(t, 0, []string{"--source", from.URL(src)}, "exclusive-locks", "prepared-transactions")
 	testbed.MariaSQL(t, from, src, "XA ROLLBACK '"+xid+"'")
+	if err := reader.Do(t.Context(), "ROLLBACK"); err != nil {
+		t.Error(err)
+	}
 	if err := <-waits; err != nil {
 		t.Error(err)
 	}
@@ -289,8 +306,8 @@ func checkMyPoorServer(t *testing.T) {
 	testbed.MariaSQL(t, poor, "", "GRANT LOCK TABLES ON `"+dst+"`.* TO `"+reader+"`@`%`")
 	found = check(t, 0, []string{"--source", poor.URLAs(reader, canary, dst), "--jobs", "4"}, "snapshot-by")
 	wantText(t, found["snapshot-by"].Msg, "lock-tables")
-	testbed.MariaSQL(t, poor, "", "SET GLOBAL require_secure_transport = ON")
-	found = check(t, 12, []string{"--source", poor.URL(dst)}, "source-unreachable")
+	testbed.MariaSQL(t, poor, "", "ALTER USER `"+reader+"`@`%` REQUIRE SSL")
+	found = check(t, 12, []string{"--source", poor.URLAs(reader, canary, dst)}, "source-unreachable")
 	wantText(t, found["source-unreachable"].Hint, "require_secure_transport", "sslmode=require")
 }
 

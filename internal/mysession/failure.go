@@ -83,6 +83,9 @@ func (c *Conn) explain(err error) error {
 			f.Kind, f.Hint = stream.Outage, "try again when the server takes connections"
 		case slices.Contains(denied, me.Number):
 			f.Kind, f.Hint = stream.Denied, "check the user and the password, and from which hosts the account may connect"
+			if !c.TLS() {
+				f.Hint += "; if it or the server takes encrypted connections alone (REQUIRE SSL, require_secure_transport), give sslmode=require or verify-full"
+			}
 		}
 		return f
 	}
