@@ -64,14 +64,14 @@ func (c *checking) settings(context.Context) error {
 		c.found.Add("slow-redo-log", fmt.Sprintf("%s is %d MiB: a large load waits for pages to be written to disk", name, redo>>20), "set it to 2 GiB or more while the move goes on")
 	}
 	var off []string
-	for _, s := range []struct{ name, safe string }{{"innodb_flush_log_at_trx_commit", "1"}, {"innodb_doublewrite", "ON"}, {"sync_binlog", "1"}} {
-		v, known := c.is[s.name]
-		if known && v != s.safe && (s.name != "sync_binlog" || c.is["log_bin"] == "ON" && v == "0") {
-			off = append(off, s.name+" = "+v)
-		}
+	if v, known := c.is["innodb_flush_log_at_trx_commit"]; known && v != "1" {
+		off = append(off, "innodb_flush_log_at_trx_commit is "+v+", and a crash may lose the last second's commits")
+	}
+	if c.is["innodb_doublewrite"] == "OFF" {
+		off = append(off, "innodb_doublewrite is off, and a crash may destroy tables")
 	}
 	if len(off) > 0 {
-		c.found.Add("durability-off", strings.Join(off, ", ")+": that makes a load faster, and a crash of the machine may lose commits or destroy tables", "set them to the safe values after the move at the latest")
+		c.found.Add("durability-off", strings.Join(off, "; "), "a load is faster so; set innodb_flush_log_at_trx_commit = 1 and innodb_doublewrite = ON after the move at the latest")
 	}
 	return nil
 }
