@@ -71,6 +71,7 @@ type checking struct {
 	may   mysession.Privileges
 	poor  bool // something can't be looked up, which is told
 	rels  []*relation
+	moved map[string]bool // their names
 	rows  mysession.Table // of sketches
 }
 
@@ -92,7 +93,11 @@ func (c *checking) tables(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	_, shown := uncovered(c.rels)
+	c.moved = make(map[string]bool, len(c.rels))
+	for _, r := range c.rels {
+		c.moved[r.name] = true
+	}
+	_, shown := c.uncovered(c.rels)
 	if len(shown) == 0 {
 		return nil
 	}
@@ -107,9 +112,9 @@ func (c *checking) tables(ctx context.Context) (err error) {
 // sketches list the programs: whose each is, under which settings it was written, and what it does, as far as the account may see that.
 // Each is a query of its own: MySQL may not mix their columns' collations.
 var sketches = []string{
-	`SELECT 'VIEW' AS kind, TABLE_NAME AS name, DEFINER AS definer, CHARACTER_SET_CLIENT AS character_set_client, COLLATION_CONNECTION AS collation_connection
+	`SELECT 'VIEW' AS kind, TABLE_NAME AS name, TABLE_NAME AS owner, DEFINER AS definer, CHARACTER_SET_CLIENT AS character_set_client, COLLATION_CONNECTION AS collation_connection
 		FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()`,
-	`SELECT 'TRIGGER' AS kind, TRIGGER_NAME AS name, DEFINER AS definer, SQL_MODE AS sql_mode, CHARACTER_SET_CLIENT AS character_set_client,
+	`SELECT 'TRIGGER' AS kind, TRIGGER_NAME AS name, EVENT_OBJECT_TABLE AS owner, DEFINER AS definer, SQL_MODE AS sql_mode, CHARACTER_SET_CLIENT AS character_set_client,
 		COLLATION_CONNECTION AS collation_connection, ACTION_STATEMENT AS body FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()`,
 	`SELECT UPPER(ROUTINE_TYPE) AS kind, ROUTINE_NAME AS name, DEFINER AS definer, SQL_MODE AS sql_mode, CHARACTER_SET_CLIENT AS character_set_client,
 		COLLATION_CONNECTION AS collation_connection, ROUTINE_DEFINITION AS body FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE()`,
@@ -124,7 +129,11 @@ func (c *checking) programs(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		c.rows = append(c.rows, rows...)
+		for _, r := range rows {
+			if owner, ok := r["owner"]; !ok || c.moved[owner] {
+				c.rows = append(c.rows, r)
+			}
+		}
 	}
 	var hidden []string
 	for _, r := range c.rows {
@@ -181,7 +190,9 @@ func (c *checking) ask(ctx context.Context) error {
 		return err
 	}
 	for _, r := range rows {
-		add(stream.Entry{Section: stream.PostData, Desc: descForeign, Tag: stream.Text(r[0])})
+		if c.moved[r[0]] {
+			add(stream.Entry{Section: stream.PostData, Desc: descForeign, Tag: stream.Text(r[0])})
+		}
 	}
 	return c.askMore(ctx)
 }
@@ -189,14 +200,14 @@ func (c *checking) ask(ctx context.Context) error {
 // askMore notes collations, and tables without a primary key.
 func (c *checking) askMore(ctx context.Context) error {
 	for _, q := range []string{"SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = DATABASE()",
-		"SELECT DISTINCT TABLE_COLLATION FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()",
-		"SELECT DISTINCT COLLATION_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()"} {
+		"SELECT DISTINCT TABLE_COLLATION, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()",
+		"SELECT DISTINCT COLLATION_NAME, TABLE_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()"} {
 		rows, err := c.q.Rows(ctx, q)
 		if err != nil {
 			return err
 		}
 		for _, r := range rows {
-			if r[0] != "" && !slices.Contains(c.needs.Collations, r[0]) {
+			if r[0] != "" && (len(r) == 1 || c.moved[r[1]]) && !slices.Contains(c.needs.Collations, r[0]) {
 				c.needs.Collations = append(c.needs.Collations, r[0])
 			}
 		}

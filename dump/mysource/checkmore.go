@@ -144,6 +144,9 @@ func (c *checking) objects(ctx context.Context) error {
 	}
 	var elsewhere []string
 	for _, r := range rows {
+		if !c.moved[r[1]] {
+			continue
+		}
 		elsewhere = append(elsewhere, fmt.Sprintf("%s of table %s (database %s)", stream.Text(r[0]).Display(), stream.Text(r[1]).Display(), stream.Text(r[2]).Display()))
 	}
 	for _, n := range []struct {

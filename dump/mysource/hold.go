@@ -54,7 +54,7 @@ func (s *Source) rollback(ctx context.Context) {
 
 // lockUncovered locks the tables that no snapshot covers against writers, until Release.
 func (s *Source) lockUncovered(ctx context.Context, rels []*relation) error {
-	names, shown := uncovered(rels)
+	names, shown := s.uncovered(rels)
 	if len(names) == 0 || s.opts.Uncovered {
 		return nil
 	}
@@ -76,7 +76,7 @@ func (s *Source) lockUncovered(ctx context.Context, rels []*relation) error {
 }
 
 // uncovered lists the tables that no snapshot covers, as LOCK TABLES and as people have them.
-func uncovered(rels []*relation) (locks, shown []string) {
+func (s *Source) uncovered(rels []*relation) (locks, shown []string) {
 	for _, r := range rels {
 		if r.kind == table && !r.transactional && !r.foreign {
 			locks = append(locks, mysession.Ident(r.name)+" READ")
