@@ -3,6 +3,7 @@ package mysource
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -122,6 +123,9 @@ var sketches = []string{
 		COLLATION_CONNECTION AS collation_connection, EVENT_DEFINITION AS body, STATUS AS status FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE()`,
 }
 
+// shortDates is what the tables of routines and events of MariaDB, and of MySQL 5.7, call a mode that SHOW CREATE, and SET, call ALLOW_INVALID_DATES.
+var shortDates = regexp.MustCompile(`(^|,)INVALID_DATES\b`)
+
 // programs refuses those that can't be read whole, or would be made elsewhere.
 func (c *checking) programs(ctx context.Context) (err error) {
 	for _, q := range sketches {
@@ -130,6 +134,9 @@ func (c *checking) programs(ctx context.Context) (err error) {
 			return err
 		}
 		for _, r := range rows {
+			if mode, ok := r["sql_mode"]; ok {
+				r["sql_mode"] = shortDates.ReplaceAllString(mode, "${1}ALLOW_INVALID_DATES")
+			}
 			if owner, ok := r["owner"]; !ok || c.moved[owner] {
 				c.rows = append(c.rows, r)
 			}

@@ -38,7 +38,6 @@ var Severities = map[string]stream.Severity{
 	"events-will-run":        stream.Warn,
 	"target-replica":         stream.Warn,
 	"target-connections":     stream.Warn,
-	"max-packet-smaller":     stream.Warn,
 	"slow-binary-log":        stream.Note,
 	"slow-buffer-pool":       stream.Note,
 	"slow-redo-log":          stream.Note,

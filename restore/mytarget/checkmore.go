@@ -91,7 +91,7 @@ func (c *checking) differences(context.Context) error {
 			"create the server with the source's setting, or see that all write names as they are")
 	}
 	var differ []string
-	for _, name := range []string{"sql_mode", "time_zone", "character_set_server", "collation_server", "explicit_defaults_for_timestamp", "tx_isolation", "transaction_isolation"} {
+	for _, name := range []string{"sql_mode", "time_zone", "event_scheduler", "character_set_server", "collation_server", "max_allowed_packet", "explicit_defaults_for_timestamp", "tx_isolation", "transaction_isolation"} {
 		a, known := was[name]
 		b, here := c.is[name]
 		if name == "time_zone" && a == b {
@@ -111,9 +111,6 @@ func (c *checking) differences(context.Context) error {
 	}
 	if a, b := integer(was["innodb_page_size"]), c.number("innodb_page_size"); b > 0 && b < a {
 		c.found.Add("page-size-smaller", fmt.Sprintf("innodb_page_size is %d KiB on the source and %d KiB on the target: tables whose rows or keys are too long for it are refused", a>>10, b>>10), "create the server with the source's page size")
-	}
-	if a, b := integer(was["max_allowed_packet"]), c.number("max_allowed_packet"); b > 0 && b < a {
-		c.found.Add("max-packet-smaller", fmt.Sprintf("max_allowed_packet is %d MiB on the source and %d MiB on the target: a longer row can't be read back there, and applications can't write it", a>>20, b>>20), "set it as on the source")
 	}
 	return nil
 }
