@@ -112,6 +112,9 @@ func checkSides(ctx context.Context, c *cli.Context, full bool) (*checked, error
 			return nil, err
 		}
 	}
+	if _, err := rolesMode(c); err != nil {
+		return nil, err
+	}
 	sel, err := selection(c)
 	if err != nil {
 		return nil, err

@@ -157,7 +157,7 @@ func (c *checking) objects(ctx context.Context) error {
 		{"tables-without-key", keyless, "tables without a key to cut them by (%d): %s; each is read in one piece, its rows are digested as multisets, and a difference names the table, not the row", "nothing: no row is lost for it"},
 		{"generated-columns", generated, "tables with generated columns (%d): %s; the target computes them anew, and the report says unverified", "nothing, if their functions are the same on both sides"},
 		{"foreign-tables", foreign, "tables whose rows are other tables', or none (%d): %s; only their definitions are moved", "see that the target reaches what they show"},
-		{"views-broken", broken, "views that the server can't use (%d): %s; what they name is gone, or their definers are or may not: the target may refuse them, after the rows are there", "mend or drop them, or create the definers"},
+		{"views-broken", broken, "views that the server can't use (%d): %s; what they name is gone, or their definer is, or may not read it: the target may refuse them, after the rows are there", "mend or drop them, or create the definers"},
 		{"foreign-keys-elsewhere", elsewhere, "foreign keys to other databases (%d): %s; they are made as they are, and their rows are checked only if the account may read both", "move those databases to the same server, or drop the keys"},
 	} {
 		if len(n.names) > 0 {
