@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -87,11 +88,19 @@ func loadEverything(t *testing.T, p *testbed.Postgres, db string, o testbed.Fixt
 	_ = c.Close(t.Context())
 }
 
-// inStages has entries applied in stages for tables of that many bytes and more.
-func inStages(t *testing.T, from int64) {
-	old := stageFrom
-	stageFrom = from
-	t.Cleanup(func() { stageFrom = old })
+// staged are the targets, by their names for messages, to which inStages was applied.
+var staged sync.Map
+
+// inStages has entries applied in stages to a database, however small its tables are.
+func inStages(t *testing.T, p *testbed.Postgres, db string) {
+	t.Helper()
+	asked := new(atomic.Bool)
+	staged.Store(p.Addr()+"/"+db, asked)
+	t.Cleanup(func() {
+		if !asked.Load() {
+			t.Errorf("nothing was applied in stages to %s", db)
+		}
+	})
 }
 
 // TestEverything moves the fixture of all traps: directly, and through archives in many chunks.
@@ -103,16 +112,18 @@ func TestEverything(t *testing.T) {
 	loadEverything(t, p, src, testbed.FixtureOptions{Superuser: true, Without: without})
 	for _, c := range []struct {
 		name   string
-		stages int64
+		stages bool
 		args   []string
 	}{
-		{"direct", 0, nil},
-		{"direct in chunks", 1, []string{"--split-size", "16kB", "--jobs", "4"}},
-		{"directory in chunks", 1, []string{"--split-size", "64kB", "--via", "file://" + t.TempDir() + "/a"}},
+		{"direct", false, nil},
+		{"direct in chunks", true, []string{"--split-size", "16kB", "--jobs", "4"}},
+		{"directory in chunks", true, []string{"--split-size", "64kB", "--via", "file://" + t.TempDir() + "/a"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			inStages(t, c.stages)
 			dst := database(t, p)
+			if c.stages {
+				inStages(t, p, dst)
+			}
 			mustExit(t, 0, append([]string{"run", "--source", p.URL(src), "--target", p.URL(dst)}, c.args...)...)
 			testbed.MustBeEqual(t, p, src, p, dst, stale...)
 		})

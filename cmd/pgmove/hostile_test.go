@@ -137,8 +137,8 @@ func TestHostileDatabase(t *testing.T) {
 		{"in chunks", []string{"--jobs", "3", "--split-size", "16kB"}},
 		{"through a folder", []string{"--jobs", "1", "--via", t.TempDir() + "/a", "--split-size", "16kB"}},
 	} {
-		inStages(t, 1)
 		logged, dst := len(p.Log()), database(t, p)
+		inStages(t, p, dst)
 		out := mustExit(t, 0, append([]string{"run", "--source", u(src), "--target", u(dst)}, c.args...)...)
 		_ = out
 		mustExit(t, 0, "validate", "--source", u(src), "--target", u(dst))
