@@ -33,7 +33,10 @@ const standStill = 2 * time.Minute
 // buried is how long a lost session is waited for: a server may have much of its to undo.
 const buried = time.Minute
 
-const errNoThread = 1094 // ER_NO_SUCH_THREAD
+const (
+	errNoThread   = 1094 // ER_NO_SUCH_THREAD
+	errKillDenied = 1095 // ER_KILL_DENIED_ERROR: it is another account's
+)
 
 // Backend is what of a session is on the server.
 type Backend struct {
@@ -148,7 +151,7 @@ func (s *Session) Bury(ctx context.Context, b Backend) error {
 		}
 		if time.Since(told) > time.Second {
 			told = time.Now()
-			if err := s.Do(ctx, "KILL "+id); err != nil && Code(err) != errNoThread {
+			if err := s.Do(ctx, "KILL "+id); err != nil && Code(err) != errNoThread && Code(err) != errKillDenied {
 				return err
 			}
 		}

@@ -147,6 +147,9 @@ func (t *Target) takeOver(ctx context.Context, h *stream.Header, entries []strea
 	if err != nil {
 		return false, err
 	}
+	if err := t.emptied(ctx); err != nil {
+		return false, err
+	}
 	t.taken, t.ledger, t.again = l.taken, true, true
 	if err := t.checkLoads(ctx); err != nil {
 		return false, mysession.Explain(err, t.conn.Name())

@@ -195,11 +195,38 @@ func (t *Target) rejoined(ctx context.Context) error {
 		delete(kept, stream.Part{Table: stream.DumpID(id), N: n})
 	}
 	if len(kept) == 0 {
-		return nil
+		return t.emptied(ctx)
 	}
 	return stream.Last((&stream.Failure{Kind: stream.Outage, Object: t.conn.Name(),
 		Msg: fmt.Sprintf("the server lost %d transactions that it had committed, when it crashed or failed over", len(kept))}).
 		WithHint("run again with --resume: the ledger knows what is there"))
+}
+
+// emptied makes sure that the server did not start anew since rows were loaded that it loses then: those of MEMORY tables.
+func (t *Target) emptied(ctx context.Context) error {
+	rows, err := t.control.Rows(ctx, "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND ENGINE = 'MEMORY'")
+	if err != nil || len(rows) == 0 {
+		return mysession.Explain(err, "the ledger")
+	}
+	fleeting := map[string]bool{}
+	for _, r := range rows {
+		fleeting[r[0]] = true
+	}
+	for id, e := range t.byID {
+		if e.Table == nil || !fleeting[string(e.Table.Name)] {
+			continue
+		}
+		row, err := t.control.Row(ctx, fmt.Sprintf("SELECT COALESCE(SUM(n), 0) > 0 AND NOT EXISTS (SELECT 1 FROM %s) FROM %s WHERE part >= 0 AND id = %d",
+			mysession.Ident(string(e.Table.Name)), takenTable, id))
+		if err != nil {
+			return mysession.Explain(err, "the ledger")
+		}
+		if row[0] == "1" {
+			return (&stream.Failure{Kind: stream.NotResumable, Object: t.conn.Name(), Msg: "the server started anew, and its MEMORY table " + e.Name() + " is empty since"}).
+				WithHint("drop and create the database, then start afresh")
+		}
+	}
+	return nil
 }
 
 // explainLedger says what it means that the ledger can't be asked.

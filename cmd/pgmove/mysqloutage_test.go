@@ -1,0 +1,267 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pgmove/pgmove/internal/testbed"
+)
+
+// control chooses the session that holds the run's lock, among those of a database.
+const control = "ID = IS_USED_LOCK(CONCAT('pgmove ledger ', LEFT(SHA2(DB, 256), 32)))"
+
+// TestMySQLOutages has what may happen to a MySQL target's connections happen, and its server: the run goes on by itself, and each row arrives
+// once.
+func TestMySQLOutages(t *testing.T) {
+	side := newSideBySide(t)
+	defer side.wait()
+	for _, c := range []struct {
+		name  string
+		spoil func(f *mariaBed)
+		code  int
+		want  string
+	}{
+		{"reset while rows are loaded", func(f *mariaBed) {
+			f.loaded(2)
+			f.to.Toxic(f.t, "reset_peer", "downstream", map[string]any{"timeout": 0})
+			time.Sleep(300 * time.Millisecond)
+			f.to.Heal()
+		}, 0, "again"},
+		{"cut again and again", func(f *mariaBed) {
+			for n := 1; n < 16 && f.loaded(n); n += 5 {
+				f.to.Relay().Cut()
+			}
+		}, 0, "again"},
+		{"gone for two seconds", func(f *mariaBed) {
+			f.loaded(2)
+			f.to.Relay().Down(true)
+			time.Sleep(2 * time.Second)
+			f.to.Relay().Down(false)
+		}, 0, "again"},
+		{"gone for good", func(f *mariaBed) {
+			f.loaded(2)
+			f.to.Relay().Down(true)
+		}, 20, "--resume"},
+		{"black hole", func(f *mariaBed) {
+			f.loaded(2)
+			f.to.Relay().Freeze()
+		}, 0, "again"},
+		{"black hole before the source", func(f *mariaBed) {
+			f.loaded(2)
+			f.from.Relay().Freeze()
+		}, 20, "--resume"},
+		{"loading sessions killed", func(f *mariaBed) {
+			for killed, n := 0, 1; killed < 4 && f.loaded(n); n++ {
+				killed += f.kill("KILL", "INFO LIKE 'LOAD DATA%'")
+			}
+		}, 0, "again"},
+		{"loading statements killed", func(f *mariaBed) {
+			for killed, n := 0, 1; killed < 4 && f.loaded(n); n++ {
+				killed += f.kill("KILL QUERY", "INFO LIKE 'LOAD DATA%'")
+			}
+		}, 0, "again"},
+		{"the lock's session killed", func(f *mariaBed) {
+			f.loaded(1)
+			if f.kill("KILL", control) != 1 {
+				f.t.Error("there was no session to be killed")
+			}
+			f.until("SELECT IS_USED_LOCK(CONCAT('pgmove ledger ', LEFT(SHA2(DATABASE(), 256), 32))) IS NOT NULL")
+		}, 0, ""},
+		{"all sessions killed", func(f *mariaBed) {
+			f.loaded(3)
+			f.kill("KILL", "COMMAND <> 'Killed'")
+		}, 0, "again"},
+	} {
+		side.run(c.name, func(t *testing.T) {
+			f := newMariaBed(t, throngedBazaar).slow()
+			wait := f.start()
+			c.spoil(f)
+			f.must(wait(), c.code)
+			wantText(t, f.out, c.want)
+			f.to.Relay().Down(false)
+			if c.code != 0 {
+				f.nothingLeftButTheFrozen()
+				f.resume()
+			}
+			f.oracle()
+		})
+	}
+}
+
+// TestMySQLTargetRestarts restarts the target's server in the middle of the rows. In order nothing is lost, and nothing by a crash of a server that
+// writes each commit to its disk; of another one the last commits may be lost, which is told and then resumed.
+func TestMySQLTargetRestarts(t *testing.T) {
+	side := newSideBySide(t)
+	defer side.wait()
+	for _, c := range []struct {
+		name     string
+		crash    bool
+		flush    string
+		mayBe    int
+		restarts int
+	}{{"in order", false, "1", 0, 2}, {"crash", true, "1", 0, 2}, {"crash that loses commits", true, "0", 20, 2}} {
+		side.run(c.name, func(t *testing.T) {
+			b := testbed.OwnMariaDB(t, testbed.MariaDBOptions{Settings: map[string]string{"innodb-flush-log-at-trx-commit": c.flush, "server-id": "7"}})
+			f := mariaBedOn(t, testbed.SharedMariaDB(t, 0), b, throngedBazaar).slow()
+			wait := f.start()
+			for n := range c.restarts {
+				if f.loaded(2 + 6*n) {
+					f.restart(c.crash)
+				}
+			}
+			code := wait()
+			if code != 0 {
+				f.must(code, c.mayBe)
+				wantText(t, f.out, "the server lost", "--resume")
+				f.resume()
+			} else {
+				wantText(t, f.out, "again")
+			}
+			f.oracle()
+		})
+	}
+}
+
+// TestMySQLAnswerLost cuts the connection before or after a COMMIT, a ledger row or a definition reaches the target: nothing
+// is lost or done twice.
+func TestMySQLAnswerLost(t *testing.T) {
+	side := newSideBySide(t)
+	defer side.wait()
+	for _, c := range []struct {
+		name    string
+		verdict testbed.Verdict
+		what    []string
+		every   int64
+	}{
+		{"COMMIT before", testbed.CutBefore, []string{"\x03COMMIT"}, 3},
+		{"COMMIT after", testbed.CutAfter, []string{"\x03COMMIT"}, 3},
+		{"ledger rows after", testbed.CutAfter, []string{"INSERT INTO pgmove_ledger_taken"}, 3},
+		{"definitions before", testbed.CutBefore, []string{"\x03CREATE ", "\x03ALTER ", "\x03SELECT SETVAL"}, 2},
+		{"definitions after", testbed.CutAfter, []string{"\x03CREATE ", "\x03ALTER ", "\x03SELECT SETVAL"}, 2},
+	} {
+		side.run(c.name, func(t *testing.T) {
+			f := newMariaBed(t, throngedBazaar)
+			var seen, cuts atomic.Int64
+			f.to.Relay().Judge(func(b []byte) testbed.Verdict {
+				for _, what := range c.what {
+					if bytes.Contains(b, []byte(what)) && !bytes.Contains(b, []byte("CREATE TABLE pgmove_")) && seen.Add(1)%c.every == 0 {
+						cuts.Add(1)
+						return c.verdict
+					}
+				}
+				return testbed.Pass
+			})
+			f.must(f.start()(), 0)
+			if cuts.Load() < 4 {
+				t.Errorf("only %d connections were cut", cuts.Load())
+			}
+			t.Logf("%d of %d were cut", cuts.Load(), seen.Load())
+			// A COMMIT that the server had is known from the ledger, and its rows are not sent again.
+			if again := strings.Count(f.out, "is loaded again"); c.name == "COMMIT after" && again > 0 || c.name == "COMMIT before" && again == 0 {
+				t.Errorf("%d chunks came again:\n%s", again, f.out)
+			}
+			f.oracle()
+		})
+	}
+}
+
+// TestMySQLDefinitionGoesOn cuts the connection, or kills pgmove, while the server works at an index: that is never built a second time beside it.
+func TestMySQLDefinitionGoesOn(t *testing.T) {
+	side := newSideBySide(t)
+	defer side.wait()
+	const building = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND INFO LIKE 'ALTER TABLE `wide` ADD%' AND COMMAND <> 'Killed'"
+	for _, killed := range []bool{false, true} {
+		side.run(fmt.Sprint("killed=", killed), func(t *testing.T) {
+			f := newMariaBed(t, throngedBazaar)
+			// While a transaction has read the table no ALTER gets on.
+			held := make(chan error, 1)
+			hold := func() {
+				go func() {
+					held <- f.b.Exec(t.Context(), f.dst, "START TRANSACTION; SELECT COUNT(*) FROM wide; SELECT SLEEP(600) FROM (SELECT GET_LOCK('hold "+f.dst+"', 0)) q; COMMIT")
+				}()
+				f.until("SELECT IS_USED_LOCK('hold " + f.dst + "') IS NOT NULL")
+			}
+			var wait func() int
+			if !killed {
+				f.slow()
+				wait = f.start()
+				f.until("SELECT COUNT(*) = 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'wide'")
+				hold()
+				f.until("SELECT (" + building + ") = 1")
+				f.to.Relay().Cut()
+			} else {
+				over := make(chan struct{})
+				f.over = over
+				go func() {
+					defer close(over)
+					execute(t, nil, 2*time.Second, f.slow().args()...)
+				}()
+				f.until("SELECT COUNT(*) = 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'wide'")
+				hold()
+				<-over
+				f.over = nil
+				f.from.Heal()
+				wait = f.start("--resume")
+			}
+			for range 20 {
+				if n, err := f.b.Value(t.Context(), f.dst, building); err != nil || n > "1" {
+					t.Errorf("%s sessions build the index: %v", n, err)
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			f.until("SELECT (" + building + ") = 1")
+			if id, err := f.b.Value(t.Context(), "", "SELECT IS_USED_LOCK('hold "+f.dst+"')"); err != nil || f.b.Exec(t.Context(), "", "KILL "+id) != nil {
+				t.Fatal(err)
+			}
+			<-held // an error: it was killed
+			f.must(wait(), 0)
+			f.oracle()
+		})
+	}
+}
+
+// TestMySQLTakenOver: a run that loses its lock to a second one, which resumes it, ends; the second one ends well.
+func TestMySQLTakenOver(t *testing.T) {
+	f := newMariaBed(t, throngedBazaar).slow()
+	first := f.start()
+	f.loaded(2)
+	second := make(chan string, 1)
+	go func() {
+		_, out, errs := pgmove(t, append(f.args(), "--resume")...)
+		second <- out + errs
+	}()
+	f.until("SELECT COUNT(*) = 1 FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND INFO LIKE 'SELECT GET_LOCK(''pgmove ledger%'")
+	f.kill("KILL", control)
+	f.must(first(), 11)
+	wantText(t, f.out, "another pgmove")
+	if out := <-second; !strings.Contains(out, "equal") || strings.Contains(out, "rerun") {
+		t.Errorf("the second one:\n%s", out)
+	}
+	f.oracle()
+	noGoroutines(t)
+}
+
+// TestMySQLUncovered: rows of a table without transactions stay where the connection breaks. The run ends, and is resumed.
+func TestMySQLUncovered(t *testing.T) {
+	f := newMariaBed(t, bazaar+"CREATE TABLE isam (id int PRIMARY KEY, v varchar(500)) ENGINE=MyISAM; INSERT INTO isam SELECT seq, REPEAT('i', 400) FROM seq_1_to_10000; ANALYZE TABLE customer, orders, isam").slow()
+	wait := f.start("--split-size", "100MB")
+	f.until("SELECT COUNT(*) > 100 FROM isam")
+	f.to.Relay().Cut()
+	f.must(wait(), 20)
+	wantText(t, f.out, "isam", "--resume")
+	f.resume()
+	f.oracle()
+	noGoroutines(t)
+}
+
+// nothingLeftButTheFrozen looks for sessions once no connection hangs any more: nobody told the server of those.
+func (f *mariaBed) nothingLeftButTheFrozen() {
+	f.t.Helper()
+	f.from.Relay().Cut()
+	f.to.Relay().Cut()
+	f.nothingLeft()
+}
