@@ -133,11 +133,13 @@ func (s *Source) reconnect(ctx context.Context) error {
 		return nil
 	}
 	c, err := s.session(ctx)
-	if err == nil {
-		s.control.End()
-		s.control = c
+	if err != nil {
+		return err
 	}
-	return err
+	_ = c.Bury(ctx, s.control.Backend)
+	s.control.End()
+	s.control = c
+	return nil
 }
 
 func (s *Source) warn(format string, args ...any) {

@@ -213,9 +213,17 @@ func (s *Session) Kill(ctx context.Context) error {
 	return other.Do(ctx, "KILL QUERY "+id)
 }
 
-// watch cuts a connection that stands still while the server waits for us, or has ended it.
+// watch cuts a connection that stands still while the server waits for us, or has ended it. A server that doesn't know that would wait on.
 func (c *Conn) watch(nc *conn, b Backend) {
-	still.Watch(nc, c.limit(), func(ctx context.Context) (dead, reached bool) { return c.waits(ctx, nc.closed, b) })
+	if !still.Watch(nc, c.limit(), func(ctx context.Context) (dead, reached bool) { return c.waits(ctx, nc.closed, b) }) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if s, err := c.open(ctx); err == nil {
+		defer s.End()
+		_ = s.Bury(ctx, b) // who does again what it was at makes sure
+	}
 }
 
 // waits asks the server whether it waits for the client of a session, twice, or has ended it. A server that can't be reached can't

@@ -72,15 +72,15 @@ type Connection interface {
 const unreachedFor = 4
 
 // Watch cuts a connection that stands still for limit, if its server says that it waits for us too, or doesn't know it any more,
-// or can't be reached. It returns once the connection is closed. ask returns whether that is so, and whether the server was reached.
-func Watch(c Connection, limit time.Duration, ask func(ctx context.Context) (dead, reached bool)) {
+// or can't be reached. It returns once the connection is closed, and whether it was cut. ask returns whether that is so, and whether the server was reached.
+func Watch(c Connection, limit time.Duration, ask func(ctx context.Context) (dead, reached bool)) bool {
 	t := time.NewTicker(max(limit/4, time.Millisecond))
 	defer t.Stop()
 	unreached := 0
 	for {
 		select {
 		case <-c.Closed():
-			return
+			return false
 		case <-t.C:
 		}
 		if !c.Still(limit) {
@@ -98,7 +98,7 @@ func Watch(c Connection, limit time.Duration, ask func(ctx context.Context) (dea
 		}
 		if dead && c.Still(limit) && moved == c.Moved() {
 			_ = c.Close() // who waits gets an error, and tries again
-			return
+			return true
 		}
 	}
 }

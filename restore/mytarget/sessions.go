@@ -21,6 +21,7 @@ type pooled struct {
 	*mysession.Session     // nil until first used
 	n                  int // its number among them
 	last               time.Time
+	idle               mysession.Backend // of a session that was lost while it had nothing to do
 }
 
 // maxSessions bounds the sessions of a process, and generations how many of one number the server may still be ending.
@@ -70,7 +71,7 @@ func (t *Target) with(ctx context.Context, part stream.Part, f func(*mysession.S
 func (t *Target) ready(ctx context.Context, p *pooled, part stream.Part) error {
 	if p.Session != nil && (!p.Lives() || time.Since(p.last) > mysession.Rested && !p.Alive(ctx)) {
 		p.End()
-		p.Session = nil
+		p.idle, p.Session = p.Backend, nil
 	}
 	if err := t.rejoin(ctx, p.Session == nil); err != nil {
 		return err
@@ -85,9 +86,12 @@ func (t *Target) ready(ctx context.Context, p *pooled, part stream.Part) error {
 	t.deadMu.Lock()
 	dead := t.dead[part]
 	t.deadMu.Unlock()
-	if err := p.Bury(ctx, dead); err != nil {
-		return mysession.Explain(err, t.conn.Name())
+	for _, b := range []mysession.Backend{p.idle, dead} {
+		if err := p.Bury(ctx, b); err != nil {
+			return mysession.Explain(err, t.conn.Name())
+		}
 	}
+	p.idle = mysession.Backend{}
 	t.deadMu.Lock()
 	delete(t.dead, part)
 	t.deadMu.Unlock()
