@@ -56,7 +56,9 @@ func mariaBedOn(t *testing.T, a, b *testbed.MariaDB, sql string) *mariaBed {
 	return f
 }
 
-func mariaAddr(m *testbed.MariaDB) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(m.Port())) }
+func mariaAddr(m *testbed.MariaDB) string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(m.Port()))
+}
 
 // throughMaria is a database's URL through a proxy at the address.
 func throughMaria(t *testing.T, m *testbed.MariaDB, addr, db string) string {

@@ -21,7 +21,10 @@ import (
 // endless yields rows for ever.
 type endless struct{}
 
-func (endless) Read(p []byte) (int, error) { return copy(p, strings.Repeat("1\n", len(p)/2)), nil }
+func (endless) Read(p []byte) (int, error) {
+	row := strings.Repeat("x", 999) + "\n"
+	return copy(p, strings.Repeat(row, len(p)/len(row))), nil
+}
 
 // late yields no row, after a while.
 type late struct{ d time.Duration }
@@ -43,7 +46,7 @@ func load(ctx context.Context, s *mysession.Session, table string, r io.Reader) 
 func TestStandStill(t *testing.T) {
 	m := testbed.SharedMariaDB(t, 0)
 	db := testbed.MariaDatabase(t, "", m)
-	testbed.MariaSQL(t, m, db, "CREATE TABLE t (a int); CREATE TABLE locked (a int); CREATE TABLE altered (a int); INSERT INTO altered VALUES (1)")
+	testbed.MariaSQL(t, m, db, "CREATE TABLE t (a text); CREATE TABLE locked (a text); CREATE TABLE altered (a int); INSERT INTO altered VALUES (1)")
 	// held locks rows, or definitions, for a while.
 	held := func(ctx context.Context, sql string) {
 		go func() { _ = m.Exec(ctx, db, "START TRANSACTION; "+sql+"; SELECT SLEEP(4); COMMIT") }()
@@ -61,12 +64,12 @@ func TestStandStill(t *testing.T) {
 		}},
 		{"a LOAD that waits for a lock", 0, func(ctx context.Context, s *mysession.Session) error {
 			held(ctx, "SELECT a FROM locked LOCK IN SHARE MODE")
-			return load(ctx, s, "locked", io.LimitReader(endless{}, 4<<20))
+			return load(ctx, s, "locked", io.LimitReader(endless{}, 4000<<10))
 		}},
 		{"rows that are late", 0, func(ctx context.Context, s *mysession.Session) error { return load(ctx, s, "t", late{4 * time.Second}) }},
 		{"a statement's answer", 1, func(ctx context.Context, s *mysession.Session) error { return s.Do(ctx, "DO 1") }},
 		{"LOAD", 3 << 19, func(ctx context.Context, s *mysession.Session) error {
-			return load(ctx, s, "t", io.LimitReader(endless{}, 64<<20))
+			return load(ctx, s, "t", io.LimitReader(endless{}, 1000<<16))
 		}},
 		{"rows that are read", 1 << 20, func(ctx context.Context, s *mysession.Session) error {
 			_, err := s.Rows(ctx, "SELECT REPEAT('x', 1000) FROM seq_1_to_2000000")

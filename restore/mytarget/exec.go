@@ -27,6 +27,9 @@ func (t *Target) Exec(ctx context.Context, entries []*stream.Entry) error {
 			return passes(t.explain(e, err))
 		}
 		t.noteCommitted(part)
+		t.deadMu.Lock()
+		delete(t.tried, e.ID)
+		t.deadMu.Unlock()
 	}
 	return nil
 }

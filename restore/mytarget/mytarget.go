@@ -48,7 +48,7 @@ type Target struct {
 	committed   map[stream.Part]bool // by this process
 	deadMu      sync.Mutex
 	dead        map[stream.Part]mysession.Backend // of sessions that were lost, by what they were at
-	tried       map[stream.DumpID]bool            // entries that this process began to make; with deadMu
+	tried       map[stream.DumpID]bool            // entries that this process began to make, and doesn't know that it did; with deadMu
 
 	source stream.Source
 	run    string
