@@ -68,6 +68,7 @@ func throughMaria(t *testing.T, m *testbed.MariaDB, addr, db string) string {
 		t.Fatal(err)
 	}
 	u.Host = addr
+	u.RawQuery += "&connect_timeout=5"
 	return u.String()
 }
 

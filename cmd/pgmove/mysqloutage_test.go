@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"os/exec"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -181,31 +182,35 @@ func TestMySQLDefinitionGoesOn(t *testing.T) {
 			held := make(chan error, 1)
 			hold := func() {
 				go func() {
-					held <- f.b.Exec(t.Context(), f.dst, "START TRANSACTION; SELECT COUNT(*) FROM wide; SELECT SLEEP(600) FROM (SELECT GET_LOCK('hold "+f.dst+"', 0)) q; COMMIT")
+					held <- f.b.Exec(t.Context(), f.dst, "START TRANSACTION; SELECT COUNT(*) FROM wide; SELECT GET_LOCK('hold "+f.dst+"', 0); SELECT SLEEP(600); COMMIT")
 				}()
 				f.until("SELECT IS_USED_LOCK('hold " + f.dst + "') IS NOT NULL")
 			}
+			tables := "SELECT COUNT(*) = 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'wide'"
+			f.slow()
 			var wait func() int
-			if !killed {
-				f.slow()
+			if killed {
+				file, err := binary()
+				if err != nil {
+					t.Fatal(err)
+				}
+				cmd := exec.CommandContext(t.Context(), file, f.args()...)
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				f.until(tables)
+				hold()
+				f.until("SELECT (" + building + ") = 1")
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait() // it was killed
+				f.from.Heal()
+				wait = f.start("--resume")
+			} else {
 				wait = f.start()
-				f.until("SELECT COUNT(*) = 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'wide'")
+				f.until(tables)
 				hold()
 				f.until("SELECT (" + building + ") = 1")
 				f.to.Relay().Cut()
-			} else {
-				over := make(chan struct{})
-				f.over = over
-				go func() {
-					defer close(over)
-					execute(t, nil, 2*time.Second, f.slow().args()...)
-				}()
-				f.until("SELECT COUNT(*) = 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'wide'")
-				hold()
-				<-over
-				f.over = nil
-				f.from.Heal()
-				wait = f.start("--resume")
 			}
 			for range 20 {
 				if n, err := f.b.Value(t.Context(), f.dst, building); err != nil || n > "1" {

@@ -93,8 +93,13 @@ func connect(ctx context.Context, c *Conn, o Options) (*Session, error) {
 		return nil, err
 	}
 	s.opts = o
-	if err := s.pin(ctx); err != nil {
+	pinning, cancel := context.WithTimeout(ctx, c.timeout) // nobody watches it yet
+	defer cancel()
+	if err := s.pin(pinning); err != nil {
 		s.End()
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		return nil, c.explain(err)
 	}
 	go c.watch(s.net, s.Backend)
@@ -130,7 +135,9 @@ func (c *Conn) open(ctx context.Context) (*Session, error) {
 	if err != nil {
 		return nil, c.explain(err)
 	}
-	dc, err := connector.Connect(ctx)
+	greeting, cancel := context.WithTimeout(ctx, c.timeout) // the driver's own is for the network's connection alone
+	defer cancel()
+	dc, err := connector.Connect(greeting)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
