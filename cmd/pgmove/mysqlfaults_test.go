@@ -19,9 +19,9 @@ import (
 const throngedBazaar = bazaar + `
 CREATE TABLE log (at datetime, line text);
 INSERT INTO log SELECT NULL, 'twice' FROM seq_1_to_500;
-INSERT INTO log SELECT '2026-01-01' + INTERVAL seq SECOND, CONCAT('line ', seq) FROM seq_1_to_3000;
+INSERT INTO log SELECT '2026-01-01' + INTERVAL seq SECOND, CONCAT('line ', seq) FROM seq_1_to_1000;
 CREATE TABLE wide (id int PRIMARY KEY, v varchar(300), n int, KEY n (n), KEY v (v(20)));
-INSERT INTO wide SELECT seq, CONCAT(MD5(seq), REPEAT('w', 150)), seq % 977 FROM seq_1_to_12000;
+INSERT INTO wide SELECT seq, CONCAT(MD5(seq), REPEAT('w', 250)), seq % 977 FROM seq_1_to_5000;
 CREATE TABLE past (id int PRIMARY KEY, v varchar(100), KEY v (v), FULLTEXT KEY words (v)) WITH SYSTEM VERSIONING;
 INSERT INTO past SELECT seq, 'first words' FROM seq_1_to_300;
 UPDATE past SET v = 'second words' WHERE id % 2 = 0;
@@ -38,6 +38,7 @@ type mariaBed struct {
 	a, b     *testbed.MariaDB // of source and target
 	src, dst string
 	from, to *testbed.Proxy
+	split    string
 	over     chan struct{} // closed when the run has ended
 	out      string
 }
@@ -50,7 +51,7 @@ func newMariaBed(t *testing.T, sql string) *mariaBed {
 
 func mariaBedOn(t *testing.T, a, b *testbed.MariaDB, sql string) *mariaBed {
 	t.Helper()
-	f := &mariaBed{t: t, a: a, b: b, src: testbed.MariaDatabase(t, "", a), dst: testbed.MariaDatabase(t, "", b)}
+	f := &mariaBed{t: t, a: a, b: b, src: testbed.MariaDatabase(t, "", a), dst: testbed.MariaDatabase(t, "", b), split: "128kB"}
 	testbed.MariaSQL(t, a, f.src, sql)
 	f.from, f.to = testbed.NewProxy(t, mariaAddr(a)), testbed.NewProxy(t, mariaAddr(b))
 	return f
@@ -74,7 +75,7 @@ func throughMaria(t *testing.T, m *testbed.MariaDB, addr, db string) string {
 
 func (f *mariaBed) args(more ...string) []string {
 	return append([]string{"run", "--source", throughMaria(f.t, f.a, f.from.Addr(), f.src), "--target", throughMaria(f.t, f.b, f.to.Addr(), f.dst),
-		"--split-size", "128kB", "--jobs", "2"}, more...)
+		"--split-size", f.split, "--jobs", "2"}, more...)
 }
 
 // slow has the source's rows come slowly, so that there is something to break.

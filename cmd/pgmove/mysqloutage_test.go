@@ -15,23 +15,28 @@ import (
 // control chooses the session that holds the run's lock, among those of a database.
 const control = "ID = IS_USED_LOCK(CONCAT('pgmove ledger ', LEFT(SHA2(DB, 256), 32)))"
 
-// TestMySQLOutages has what may happen to a MySQL target's connections happen, and its server: the run goes on by itself, and each row arrives
-// once.
+// TestMySQLOutages has all happen, side by side, that may happen to a MySQL target, its server and its connections: where it can the run goes on by
+// itself, and each row arrives once.
 func TestMySQLOutages(t *testing.T) {
 	side := newSideBySide(t)
 	defer side.wait()
+	mariaGoneForGood(side)
+	mariaConnections(side)
+	mariaRestarts(side)
+	mariaAnswersLost(side)
+	mariaDefinitions(side)
+	side.run("taken over", mariaTakenOver)
+	side.run("rows that stay", mariaUncovered)
+}
+
+// mariaConnections has connections break, hang, and be ended.
+func mariaConnections(side *sideBySide) {
 	for _, c := range []struct {
 		name  string
 		spoil func(f *mariaBed)
 		code  int
 		want  string
 	}{
-		{"reset while rows are loaded", func(f *mariaBed) {
-			f.loaded(2)
-			f.to.Toxic(f.t, "reset_peer", "downstream", map[string]any{"timeout": 0})
-			time.Sleep(300 * time.Millisecond)
-			f.to.Heal()
-		}, 0, "again"},
 		{"cut again and again", func(f *mariaBed) {
 			for n := 1; n < 16 && f.loaded(n); n += 5 {
 				f.to.Relay().Cut()
@@ -43,10 +48,6 @@ func TestMySQLOutages(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			f.to.Relay().Down(false)
 		}, 0, "again"},
-		{"gone for good", func(f *mariaBed) {
-			f.loaded(2)
-			f.to.Relay().Down(true)
-		}, 20, "--resume"},
 		{"black hole", func(f *mariaBed) {
 			f.loaded(2)
 			f.to.Relay().Freeze()
@@ -55,14 +56,9 @@ func TestMySQLOutages(t *testing.T) {
 			f.loaded(2)
 			f.from.Relay().Freeze()
 		}, 20, "--resume"},
-		{"loading sessions killed", func(f *mariaBed) {
+		{"loading killed", func(f *mariaBed) {
 			for killed, n := 0, 1; killed < 4 && f.loaded(n); n++ {
-				killed += f.kill("KILL", "INFO LIKE 'LOAD DATA%'")
-			}
-		}, 0, "again"},
-		{"loading statements killed", func(f *mariaBed) {
-			for killed, n := 0, 1; killed < 4 && f.loaded(n); n++ {
-				killed += f.kill("KILL QUERY", "INFO LIKE 'LOAD DATA%'")
+				killed += f.kill([]string{"KILL", "KILL QUERY"}[killed%2], "INFO LIKE 'LOAD DATA%'")
 			}
 		}, 0, "again"},
 		{"the lock's session killed", func(f *mariaBed) {
@@ -72,10 +68,6 @@ func TestMySQLOutages(t *testing.T) {
 			}
 			f.until("SELECT IS_USED_LOCK(CONCAT('pgmove ledger ', LEFT(SHA2(DATABASE(), 256), 32))) IS NOT NULL")
 		}, 0, ""},
-		{"all sessions killed", func(f *mariaBed) {
-			f.loaded(3)
-			f.kill("KILL", "COMMAND <> 'Killed'")
-		}, 0, "again"},
 	} {
 		side.run(c.name, func(t *testing.T) {
 			f := newMariaBed(t, throngedBazaar).slow()
@@ -83,9 +75,11 @@ func TestMySQLOutages(t *testing.T) {
 			c.spoil(f)
 			f.must(wait(), c.code)
 			wantText(t, f.out, c.want)
-			f.to.Relay().Down(false)
+			// Nobody told the servers of connections that hang and had nothing to do.
+			f.from.Relay().Cut()
+			f.to.Relay().Cut()
 			if c.code != 0 {
-				f.nothingLeftButTheFrozen()
+				f.nothingLeft()
 				f.resume()
 			}
 			f.oracle()
@@ -93,26 +87,37 @@ func TestMySQLOutages(t *testing.T) {
 	}
 }
 
-// TestMySQLTargetRestarts restarts the target's server in the middle of the rows. In order nothing is lost, and nothing by a crash of a server that
+// mariaGoneForGood: who can't be reached any more is waited for, and not for ever.
+func mariaGoneForGood(side *sideBySide) {
+	side.run("gone for good", func(t *testing.T) {
+		f := newMariaBed(t, throngedBazaar).slow()
+		wait := f.start()
+		f.loaded(2)
+		f.to.Relay().Down(true)
+		f.must(wait(), 20)
+		wantText(t, f.out, "again", "to go on: pgmove run", "--resume")
+		f.to.Relay().Down(false)
+		f.nothingLeft()
+		f.resume()
+		f.oracle()
+	})
+}
+
+// mariaRestarts restarts the target's server in the middle of the rows. Nothing is lost in order, nor by a crash of a server that
 // writes each commit to its disk; of another one the last commits may be lost, which is told and then resumed.
-func TestMySQLTargetRestarts(t *testing.T) {
-	side := newSideBySide(t)
-	defer side.wait()
+func mariaRestarts(side *sideBySide) {
 	for _, c := range []struct {
-		name     string
-		crash    bool
-		flush    string
-		mayBe    int
-		restarts int
-	}{{"in order", false, "1", 0, 2}, {"crash", true, "1", 0, 2}, {"crash that loses commits", true, "0", 20, 2}} {
+		name  string
+		crash bool
+		flush string
+		mayBe int
+	}{{"restart", false, "1", 0}, {"crash", true, "1", 0}, {"crash that loses commits", true, "0", 20}} {
 		side.run(c.name, func(t *testing.T) {
 			b := testbed.OwnMariaDB(t, testbed.MariaDBOptions{Settings: map[string]string{"innodb-flush-log-at-trx-commit": c.flush, "server-id": "7"}})
 			f := mariaBedOn(t, testbed.SharedMariaDB(t, 0), b, throngedBazaar).slow()
 			wait := f.start()
-			for n := range c.restarts {
-				if f.loaded(2 + 6*n) {
-					f.restart(c.crash)
-				}
+			if f.loaded(4) {
+				f.restart(c.crash)
 			}
 			code := wait()
 			if code != 0 {
@@ -127,22 +132,19 @@ func TestMySQLTargetRestarts(t *testing.T) {
 	}
 }
 
-// TestMySQLAnswerLost cuts the connection before or after a COMMIT, a ledger row or a definition reaches the target: nothing
+// mariaAnswersLost cuts the connection before or after a COMMIT, a ledger row or a definition reaches the target: nothing
 // is lost or done twice.
-func TestMySQLAnswerLost(t *testing.T) {
-	side := newSideBySide(t)
-	defer side.wait()
+func mariaAnswersLost(side *sideBySide) {
 	for _, c := range []struct {
 		name    string
 		verdict testbed.Verdict
 		what    []string
 		every   int64
 	}{
-		{"COMMIT before", testbed.CutBefore, []string{"\x03COMMIT"}, 3},
-		{"COMMIT after", testbed.CutAfter, []string{"\x03COMMIT"}, 3},
-		{"ledger rows after", testbed.CutAfter, []string{"INSERT INTO pgmove_ledger_taken"}, 3},
+		{"COMMIT before", testbed.CutBefore, []string{"\x03COMMIT"}, 4},
+		{"COMMIT after", testbed.CutAfter, []string{"\x03COMMIT"}, 4},
 		{"definitions before", testbed.CutBefore, []string{"\x03CREATE ", "\x03ALTER ", "\x03SELECT SETVAL"}, 2},
-		{"definitions after", testbed.CutAfter, []string{"\x03CREATE ", "\x03ALTER ", "\x03SELECT SETVAL"}, 2},
+		{"definitions and ledger rows after", testbed.CutAfter, []string{"\x03CREATE ", "\x03ALTER ", "\x03SELECT SETVAL", "INSERT INTO pgmove_ledger_taken"}, 3},
 	} {
 		side.run(c.name, func(t *testing.T) {
 			f := newMariaBed(t, throngedBazaar)
@@ -157,7 +159,7 @@ func TestMySQLAnswerLost(t *testing.T) {
 				return testbed.Pass
 			})
 			f.must(f.start()(), 0)
-			if cuts.Load() < 4 {
+			if cuts.Load() < 3 {
 				t.Errorf("only %d connections were cut", cuts.Load())
 			}
 			t.Logf("%d of %d were cut", cuts.Load(), seen.Load())
@@ -170,13 +172,11 @@ func TestMySQLAnswerLost(t *testing.T) {
 	}
 }
 
-// TestMySQLDefinitionGoesOn cuts the connection, or kills pgmove, while the server works at an index: that is never built a second time beside it.
-func TestMySQLDefinitionGoesOn(t *testing.T) {
-	side := newSideBySide(t)
-	defer side.wait()
-	const building = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND INFO LIKE 'ALTER TABLE `wide` ADD%' AND COMMAND <> 'Killed'"
+// mariaDefinitions cuts the connection, or kills pgmove, while the server works at an index: that is never built a second time beside it.
+func mariaDefinitions(side *sideBySide) {
+	const building = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND INFO LIKE 'ALTER TABLE `wide`%ADD%' AND COMMAND <> 'Killed'"
 	for _, killed := range []bool{false, true} {
-		side.run(fmt.Sprint("killed=", killed), func(t *testing.T) {
+		side.run(fmt.Sprint("an index goes on, killed=", killed), func(t *testing.T) {
 			f := newMariaBed(t, throngedBazaar)
 			// While a transaction has read the table no ALTER gets on.
 			held := make(chan error, 1)
@@ -229,8 +229,8 @@ func TestMySQLDefinitionGoesOn(t *testing.T) {
 	}
 }
 
-// TestMySQLTakenOver: a run that loses its lock to a second one, which resumes it, ends; the second one ends well.
-func TestMySQLTakenOver(t *testing.T) {
+// mariaTakenOver: a run that loses its lock to a second one, which resumes it, ends; the second one ends well.
+func mariaTakenOver(t *testing.T) {
 	f := newMariaBed(t, throngedBazaar).slow()
 	first := f.start()
 	f.loaded(2)
@@ -247,26 +247,17 @@ func TestMySQLTakenOver(t *testing.T) {
 		t.Errorf("the second one:\n%s", out)
 	}
 	f.oracle()
-	noGoroutines(t)
 }
 
-// TestMySQLUncovered: rows of a table without transactions stay where the connection breaks. The run ends, and is resumed.
-func TestMySQLUncovered(t *testing.T) {
+// mariaUncovered: rows of a table without transactions stay where the connection breaks. The run ends, and is resumed.
+func mariaUncovered(t *testing.T) {
 	f := newMariaBed(t, bazaar+"CREATE TABLE isam (id int PRIMARY KEY, v varchar(500)) ENGINE=MyISAM; INSERT INTO isam SELECT seq, REPEAT('i', 400) FROM seq_1_to_10000; ANALYZE TABLE customer, orders, isam").slow()
-	wait := f.start("--split-size", "100MB")
-	f.until("SELECT COUNT(*) > 100 FROM isam")
+	f.split = "100MB"
+	wait := f.start()
+	f.until("SELECT COUNT(*) = 1 FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND INFO LIKE 'LOAD DATA%isam%'")
 	f.to.Relay().Cut()
 	f.must(wait(), 20)
 	wantText(t, f.out, "isam", "--resume")
 	f.resume()
 	f.oracle()
-	noGoroutines(t)
-}
-
-// nothingLeftButTheFrozen looks for sessions once no connection hangs any more: nobody told the server of those.
-func (f *mariaBed) nothingLeftButTheFrozen() {
-	f.t.Helper()
-	f.from.Relay().Cut()
-	f.to.Relay().Cut()
-	f.nothingLeft()
 }

@@ -40,7 +40,11 @@ func TestMySQLRandomKills(t *testing.T) {
 // move is one random move, direct or through a folder.
 func (s *mariaSoak) move(t *testing.T, rng *rand.Rand, via bool) {
 	f := mariaBedOn(t, s.a, s.b, throngedBazaar)
-	args := f.args("--resume", "--jobs", fmt.Sprint(1+rng.IntN(4)), "--split-size", fmt.Sprintf("%dkB", 40+rng.IntN(300)))
+	f.split = fmt.Sprintf("%dkB", 40+rng.IntN(300))
+	args := f.args("--resume")
+	if rng.IntN(2) == 0 {
+		args = append(args, "--jobs", "4")
+	}
 	if via {
 		args = append(args, "--via", filepath.Join(t.TempDir(), "archive"))
 	}

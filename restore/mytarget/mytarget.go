@@ -44,6 +44,8 @@ type Target struct {
 
 	controlMu   sync.Mutex
 	joined      time.Time // when the control session was last known to live
+	notJoined   error     // how rejoin last failed, if it did, and when that try began
+	notJoinedAt time.Time
 	committedMu sync.Mutex
 	committed   map[stream.Part]bool // by this process
 	deadMu      sync.Mutex

@@ -138,12 +138,18 @@ func (t *Target) giveUp(ctx context.Context, p *pooled, part stream.Part) {
 
 // rejoin takes the lock again where it died with its session, and makes sure that the run is still ours and
 // that the server has kept all that it said it had. Unless sure, a session that was tried out a moment ago is believed to live.
-func (t *Target) rejoin(ctx context.Context, sure bool) error {
+func (t *Target) rejoin(ctx context.Context, sure bool) (err error) {
+	asked := time.Now()
 	t.controlMu.Lock()
 	defer t.controlMu.Unlock()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if t.notJoined != nil && t.notJoinedAt.After(asked) {
+		return t.notJoined // who waited here need not wait for the server one after the other
+	}
+	begun := time.Now()
+	defer func() { t.notJoined, t.notJoinedAt = err, begun }()
 	if t.control.Lives() && !sure && time.Since(t.joined) < mysession.Rested {
 		return nil
 	}
