@@ -179,10 +179,12 @@ func mariaDefinitions(side *sideBySide) {
 		side.run(fmt.Sprint("an index goes on, killed=", killed), func(t *testing.T) {
 			f := newMariaBed(t, throngedBazaar)
 			// While a transaction has read the table no ALTER gets on.
-			held := make(chan error, 1)
+			held := make(chan struct{})
 			hold := func() {
 				go func() {
-					held <- f.b.Exec(t.Context(), f.dst, "START TRANSACTION; SELECT COUNT(*) FROM wide; SELECT GET_LOCK('hold "+f.dst+"', 0); SELECT SLEEP(600); COMMIT")
+					defer close(held)
+					_ = f.b.Exec( // which is killed
+						t.Context(), f.dst, "START TRANSACTION; SELECT COUNT(*) FROM wide; SELECT GET_LOCK('hold "+f.dst+"', 0); SELECT SLEEP(600); COMMIT")
 				}()
 				f.until("SELECT IS_USED_LOCK('hold " + f.dst + "') IS NOT NULL")
 			}
@@ -222,7 +224,7 @@ func mariaDefinitions(side *sideBySide) {
 			if id, err := f.b.Value(t.Context(), "", "SELECT IS_USED_LOCK('hold "+f.dst+"')"); err != nil || f.b.Exec(t.Context(), "", "KILL "+id) != nil {
 				t.Fatal(err)
 			}
-			<-held // an error: it was killed
+			<-held
 			f.must(wait(), 0)
 			f.oracle()
 		})
