@@ -87,15 +87,19 @@ func passes(err error) error {
 	return err
 }
 
-// final is an error after which nothing is tried again by this process.
+// final is an error after which nothing is tried again by this process: some of a chunk's rows may be in a table that has no transactions.
 func final(err error) error {
 	if errors.Is(err, stream.ErrAgain) {
 		err = &stream.Failure{Kind: stream.KindOf(err), Msg: err.Error()}
 	}
-	if stream.KindOf(err) == stream.Outage {
-		return stream.Last(err)
+	if stream.KindOf(err) != stream.Outage {
+		return err
 	}
-	return err
+	var f *stream.Failure
+	if errors.As(err, &f) && f.Hint == "" {
+		f.Hint = "run again with --resume: it empties the table, which has no transactions, and loads it again"
+	}
+	return stream.Last(err)
 }
 
 // laterError marks a chunk that may load once others have.
