@@ -98,7 +98,7 @@ func (f *mariaBed) start(more ...string) func() int {
 		select {
 		case <-over:
 			return code
-		case <-time.After(2 * time.Minute):
+		case <-time.After(4 * time.Minute):
 			buf := make([]byte, 1<<20)
 			f.t.Fatalf("it hangs\n%s", buf[:runtime.Stack(buf, true)])
 			return -1
@@ -143,7 +143,7 @@ func (f *mariaBed) nothingLeft() {
 			f.t.Errorf("the output shows a password:\n%s", f.out)
 		}
 		left := ""
-		for deadline := time.Now().Add(10 * time.Second); left != "0" && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		for deadline := time.Now().Add(30 * time.Second); left != "0" && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 			var err error
 			if left, err = s.m.Value(f.t.Context(), "", "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = '"+s.db+"'"); err != nil {
 				f.t.Fatal(err)
@@ -158,7 +158,7 @@ func (f *mariaBed) nothingLeft() {
 
 // until waits for a condition on the target, a query's 1, while the run goes on; false where the run ended before.
 func (f *mariaBed) until(query string) bool {
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if v, err := f.b.Value(f.t.Context(), f.dst, query); err == nil && v == "1" {
 			return true
 		}
