@@ -80,7 +80,7 @@ func (f *mariaBed) args(more ...string) []string {
 
 // slow has the source's rows come slowly, so that there is something to break.
 func (f *mariaBed) slow() *mariaBed {
-	f.from.Toxic(f.t, "bandwidth", "downstream", map[string]any{"rate": 2000}) // KB/s
+	f.from.Toxic(f.t, "bandwidth", "downstream", map[string]any{"rate": 1200}) // KB/s
 	return f
 }
 
