@@ -107,7 +107,7 @@ func (g *target) load(e *stream.Entry, rows []byte) {
 	name := fmt.Sprintf("%s %d", g.t.Name(), e.ID)
 	mysql.RegisterReaderHandler(name, func() io.Reader { return bytes.NewReader(rows) })
 	defer mysql.DeregisterReaderHandler(name)
-	if err := g.do("SET " + mysession.Zeros + " = 0"); err != nil {
+	if err := g.do("SET " + mysession.Zeros + " = 0, " + mysession.WideZeros + " = 0"); err != nil {
 		g.t.Fatal(err)
 	}
 	res, err := g.conn.ExecContext(g.t.Context(), mysession.LoadFrom(string(e.CopyStmt), "Reader::"+name))
@@ -118,7 +118,7 @@ func (g *target) load(e *stream.Entry, rows []byte) {
 	n, _ := res.RowsAffected()
 	want := int64(bytes.Count(rows, []byte("\n")))
 	var got, zeros int
-	if err := g.conn.QueryRowContext(g.t.Context(), "SELECT @@warning_count, "+mysession.Zeros).Scan(&got, &zeros); err != nil {
+	if err := g.conn.QueryRowContext(g.t.Context(), "SELECT @@warning_count, "+mysession.Zeros+" + "+mysession.WideZeros).Scan(&got, &zeros); err != nil {
 		g.t.Fatal(err)
 	}
 	warnings := ""

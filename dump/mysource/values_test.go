@@ -120,7 +120,7 @@ func TestRowFormat(t *testing.T) {
 		t.Errorf("the rows are\n%q instead of\n%q", got, want)
 	}
 	stmt := "LOAD DATA LOCAL INFILE '' INTO TABLE `v` CHARACTER SET binary FIELDS TERMINATED BY '\\t' ENCLOSED BY '' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' STARTING BY '' " +
-		"(`id`, `b`, `t`, @v4, `y`, `f`) SET `e` = IF(@v4 = CAST(CONVERT('00' USING utf8mb4) AS BINARY) AND (@pgmove_zeros := COALESCE(@pgmove_zeros, 0) + 1) IS NULL, NULL, @v4)"
+		"(`id`, `b`, `t`, @v4, `y`, `f`) SET `e` = IF(@v4 = CAST(CONVERT('00' USING utf8mb4) AS BINARY) AND (@pgmove_zeros := COALESCE(@pgmove_zeros, 0) + 1) < 1, NULL, @v4)"
 	if string(e.CopyStmt) != stmt {
 		t.Errorf("they are loaded by\n%s", e.CopyStmt)
 	}

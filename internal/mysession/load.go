@@ -1,6 +1,9 @@
 package mysession
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // LedgerTable begins the names of the tables in which pgmove keeps its ledger, in the target's own
 // database; LedgerComment begins their comments, which tell them from a user's tables of such a name.
@@ -42,12 +45,24 @@ func LoadFrom(copyStmt, file string) string {
 	return strings.TrimSuffix(loadHead, "''") + Literal(file) + rest
 }
 
-// Zeros is the user variable in which a load counts the values of ENUM columns that are no member: the error value, which a
-// server warns of whenever it is stored. Who loads sets it to 0 before, and after it takes as many warnings as it
-// says; any more and the chunk did not arrive as it left.
-const Zeros = "@pgmove_zeros"
+// Zeros and WideZeros are the user variables in which a load counts the values of ENUM columns that are no member: the error
+// value, which MariaDB warns of whenever it is stored. Who loads there sets both to 0 before, and after it takes as many
+// warnings as they say together; any more and the chunk did not arrive as it left. MySQL warns of those in charsets without
+// single bytes alone, since it reads the number in all others: there, as many warnings are taken as WideZeros says.
+const (
+	Zeros     = "@pgmove_zeros"
+	WideZeros = "@pgmove_wide_zeros"
+)
 
-// CountZero is the expression that passes an ENUM's field on, and counts it if it is zero in the column's charset.
+// wide are the charsets whose every character has two bytes or more.
+var wide = []string{"ucs2", "utf16", "utf16le", "utf32"}
+
+// CountZero is the expression that passes an ENUM's field on, and counts it if it is zero in the column's charset. The counter is
+// compared with a number, which it never is below: what can't be NULL MySQL doesn't evaluate to see whether it is.
 func CountZero(variable, zero, charset string) string {
-	return "IF(" + variable + " = CAST(CONVERT('" + zero + "' USING " + charset + ") AS BINARY) AND (" + Zeros + " := COALESCE(" + Zeros + ", 0) + 1) IS NULL, NULL, " + variable + ")"
+	counter := Zeros
+	if slices.Contains(wide, charset) {
+		counter = WideZeros
+	}
+	return "IF(" + variable + " = CAST(CONVERT('" + zero + "' USING " + charset + ") AS BINARY) AND (" + counter + " := COALESCE(" + counter + ", 0) + 1) < 1, NULL, " + variable + ")"
 }

@@ -155,7 +155,7 @@ func load(ctx context.Context, s *mysession.Session, e *stream.Entry, c stream.C
 	if c.Of == 1 {
 		checks = "0"
 	}
-	if err := s.Do(ctx, "SET unique_checks = "+checks+", "+mysession.Zeros+" = 0"); err != nil {
+	if err := s.Do(ctx, "SET unique_checks = "+checks+", "+mysession.Zeros+" = 0, "+mysession.WideZeros+" = 0"); err != nil {
 		return 0, err
 	}
 	mysql.RegisterReaderHandler(name, func() io.Reader { return src })
@@ -167,7 +167,7 @@ func load(ctx context.Context, s *mysession.Session, e *stream.Entry, c stream.C
 	if !s.Version.MariaDB {
 		return n, checkOracle(ctx, s, e)
 	}
-	row, err := s.Row(ctx, "SELECT @@warning_count, "+mysession.Zeros)
+	row, err := s.Row(ctx, "SELECT @@warning_count, "+mysession.Zeros+" + "+mysession.WideZeros)
 	if err != nil {
 		return 0, err
 	}
@@ -180,7 +180,7 @@ func load(ctx context.Context, s *mysession.Session, e *stream.Entry, c stream.C
 const warnDeprecated = "1287" // ER_WARN_DEPRECATED_SYNTAX
 
 // checkOracle looks at a load's warnings on MySQL, where the next SELECT drops them, and where one comes with
-// each use of Zeros in the statement.
+// each use of a counter of zeros in the statement.
 func checkOracle(ctx context.Context, s *mysession.Session, e *stream.Entry) error {
 	rows, err := s.Rows(ctx, "SHOW WARNINGS")
 	if err != nil {
@@ -190,7 +190,7 @@ func checkOracle(ctx context.Context, s *mysession.Session, e *stream.Entry) err
 	if err != nil {
 		return err
 	}
-	zeros, err := s.Row(ctx, "SELECT "+mysession.Zeros)
+	zeros, err := s.Row(ctx, "SELECT "+mysession.WideZeros)
 	if err != nil {
 		return err
 	}
