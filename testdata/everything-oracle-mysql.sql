@@ -172,7 +172,7 @@ CREATE VIEW with_cte AS WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 
 CREATE VIEW lateral_view AS SELECT t.id, x.m, j.v FROM tree t, LATERAL (SELECT MAX(c) AS m FROM pair WHERE a = t.id) x, JSON_TABLE('[1,2]', '$[*]' COLUMNS (v int PATH '$')) j;
 CREATE VIEW a_comma AS SELECT z_base.id FROM z_base, m_middle, (a_top) WHERE z_base.id = m_middle.`i d`;
 CREATE TABLE empty_pairs (a int, b int);
-CREATE VIEW windowed AS SELECT id, ROW_NUMBER() OVER w AS r FROM tree WINDOW w AS (ORDER BY id) EXCEPT TABLE empty_pairs;
+CREATE VIEW windowed AS SELECT id, ROW_NUMBER() OVER w AS r FROM tree WINDOW w AS (ORDER BY id) UNION SELECT a, b FROM pair;
 CREATE TABLE audit (n int NOT NULL AUTO_INCREMENT PRIMARY KEY, what varchar(100));
 CREATE TRIGGER z_first BEFORE INSERT ON pair FOR EACH ROW SET NEW.c = NEW.c + 1;
 CREATE TRIGGER a_second BEFORE INSERT ON pair FOR EACH ROW FOLLOWS z_first BEGIN SET NEW.c = NEW.c * 2; INSERT INTO audit (what) VALUES ('pair; ü'); END;

@@ -148,7 +148,7 @@ func (r *reader) readTables(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.s.creates[rel.name] = mysession.WithoutDatabase(row[1], r.s.conn.Database())
+		r.s.creates[rel.name] = mysession.TableText(row[1], r.s.conn.Database(), r.s.version)
 		def, err := mysession.ParseCreateTable(r.s.creates[rel.name], rel.engine != "InnoDB")
 		if err != nil {
 			return fmt.Errorf("table %s: %w", stream.Text(rel.name).Display(), err)

@@ -29,6 +29,27 @@ type Key struct {
 	References, Database string
 }
 
+// TableText is what SHOW CREATE TABLE printed, fit for a database of another name, and the same on two servers with the same table:
+// once a statement has named a column's collation, MySQL 8.0 and newer print the charset with it, which the
+// collation implies.
+func TableText(create, database string, v Version) string {
+	create = WithoutDatabase(create, database)
+	if v.MariaDB {
+		return create
+	}
+	t := Tokens(create)
+	var b strings.Builder
+	done := 0
+	for i := 0; i+4 < len(t); i++ {
+		if t[i].Depth == 1 && t[i].Is("CHARACTER") && t[i+1].Is("SET") && t[i+2].Kind == Word && t[i+3].Is("COLLATE") {
+			b.WriteString(create[done:t[i].From])
+			done = t[i+3].From
+		}
+	}
+	b.WriteString(create[done:])
+	return b.String()
+}
+
 // item is one line of a CREATE TABLE's parentheses, be it one line or not.
 type item struct {
 	text   string

@@ -66,7 +66,7 @@ func (t *Target) definition(ctx context.Context, s *mysession.Session, table str
 			keep = e.AccessMethod != "InnoDB"
 		}
 	}
-	return mysession.ParseCreateTable(mysession.WithoutDatabase(row[1], t.conn.Database()), keep)
+	return mysession.ParseCreateTable(mysession.TableText(row[1], t.conn.Database(), s.Version), keep)
 }
 
 // hasKeys looks for the keys that an entry adds to a table: all of them, or none.
