@@ -249,13 +249,13 @@ func (t *Target) checkLogged(ctx context.Context, a *asked) error {
 }
 
 // checkDefiners refuses definers that the account may not name.
-func (t *Target) checkDefiners(_ context.Context, a *asked) error {
+func (t *Target) checkDefiners(ctx context.Context, a *asked) error {
 	if len(a.definers) > 0 && !a.Everywhere("SUPER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER") {
 		return (&stream.Failure{Kind: stream.Denied, Object: t.conn.Name(),
 			Msg: fmt.Sprintf("the account %s may make nothing that runs as another one, and definers are %s", stream.Text(t.conn.User()).Display(), list(a.definers))}).
 			WithHint("make it the definer by --definer strip, name one it may by --definer USER@HOST, or grant it SET USER (MariaDB), SET_ANY_DEFINER or SET_USER_ID (MySQL)")
 	}
-	return nil
+	return t.checkNamed(ctx, a)
 }
 
 // checkReadBack refuses definers of routines that the account then could not read back.
