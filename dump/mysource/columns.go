@@ -74,8 +74,10 @@ func (c *column) target(variable string) (into, assign string) {
 	switch c.dataType {
 	case "enum": // a warning comes with each error value: they are counted
 		return variable, q + " = " + mysession.CountZero(variable, c.zero(), c.charset)
-	case "inet4", "inet6", "uuid", "json": // in binary they would be taken for the value's own bytes, or refused
+	case "inet4", "inet6", "uuid": // in binary they would be taken for the value's own bytes, or refused
 		return variable, q + " = CONVERT(" + variable + " USING utf8mb4)"
+	case "json": // the same; the blank is no part of it, also where JSON is a text (see expression)
+		return variable, q + " = RTRIM(CONVERT(" + variable + " USING utf8mb4))"
 	case "set":
 		if c.hasMember("") {
 			return variable, q + " = CAST(" + variable + " AS UNSIGNED)"
