@@ -60,6 +60,8 @@ var pinned = []pin{
 	{"max_statement_time", "0", 0, mariaOnly, 0},
 	{"max_execution_time", "0", 0, oracleOnly, 5070000},
 	{"information_schema_stats_expiry", "0", 1, oracleOnly, 8000000},
+	// A primary key that the server made is one of the table's columns, and is moved with it.
+	{"show_gipk_in_create_table_and_information_schema", "1", 0, oracleOnly, 8000030},
 	{"foreign_key_checks", "0", 2, anyServer, 0},
 	// Off, MariaDB takes the first rows of a table by its bulk load, under a lock of the whole table: right for a chunk that is
 	// alone (mytarget), and a deadlock for two that load into an empty table at a time.

@@ -142,7 +142,7 @@ func (t *Target) Prepare(ctx context.Context, h *stream.Header, entries []stream
 	if err := t.CheckEmpty(ctx); err != nil {
 		return err
 	}
-	for _, check := range []func(context.Context, []stream.Entry) error{t.checkKinds, t.checkOther, t.checkNames, t.checkPrivileges, t.checkSettings} {
+	for _, check := range []func(context.Context, []stream.Entry) error{t.checkKinds, t.checkOther, t.checkPrimaryKeys, t.checkNames, t.checkPrivileges, t.checkSettings} {
 		if err := check(ctx, entries); err != nil {
 			return mysession.Explain(err, t.conn.Name())
 		}
