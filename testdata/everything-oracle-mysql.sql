@@ -1,5 +1,5 @@
 -- An Oracle MySQL database (8.4 or 9) with what MariaDB doesn't have, or has otherwise, and with what got lost or
--- changed on the way from one server to another. TestOracleMySQL (build tag oracle) loads it as one text of many statements (no DELIMITER).
+-- changed on the way from one server to another. TestOracleMySQL (build tag oraclemysql) loads it as one text of many statements (no DELIMITER).
 
 SET NAMES utf8mb4;
 SET time_zone = '+00:00';

@@ -86,8 +86,8 @@ func OracleFixture(tb testing.TB, m *MariaDB, db string) {
 // between two servers with the same database.
 var described = map[string]struct{ database, differs string }{
 	"TABLES":  {"TABLE_SCHEMA", "TABLE_ROWS AVG_ROW_LENGTH DATA_LENGTH MAX_DATA_LENGTH INDEX_LENGTH DATA_FREE CREATE_TIME UPDATE_TIME CHECK_TIME"},
-	"COLUMNS": {"TABLE_SCHEMA", ""}, "STATISTICS": {"TABLE_SCHEMA", "CARDINALITY"}, "VIEWS": {"TABLE_SCHEMA", ""},
-	"PARTITIONS":        {"TABLE_SCHEMA", "TABLE_ROWS AVG_ROW_LENGTH DATA_LENGTH MAX_DATA_LENGTH INDEX_LENGTH DATA_FREE CREATE_TIME UPDATE_TIME"},
+	"COLUMNS": {"TABLE_SCHEMA", ""}, "STATISTICS": {"TABLE_SCHEMA", "CARDINALITY"}, "VIEWS": {"TABLE_SCHEMA", "VIEW_DEFINITION"},
+	"PARTITIONS":        {"TABLE_SCHEMA", "TABLE_ROWS AVG_ROW_LENGTH DATA_LENGTH MAX_DATA_LENGTH INDEX_LENGTH DATA_FREE CREATE_TIME UPDATE_TIME CHECK_TIME"},
 	"TABLE_CONSTRAINTS": {"TABLE_SCHEMA", ""}, "CHECK_CONSTRAINTS": {"CONSTRAINT_SCHEMA", ""}, "REFERENTIAL_CONSTRAINTS": {"CONSTRAINT_SCHEMA", ""},
 	"KEY_COLUMN_USAGE": {"TABLE_SCHEMA", ""}, "ROUTINES": {"ROUTINE_SCHEMA", "CREATED LAST_ALTERED"}, "PARAMETERS": {"SPECIFIC_SCHEMA", ""},
 	"TRIGGERS": {"TRIGGER_SCHEMA", "CREATED"}, "EVENTS": {"EVENT_SCHEMA", "CREATED LAST_ALTERED ORIGINATOR"},
@@ -115,7 +115,24 @@ func OracleDifference(ctx context.Context, a, b *MariaDB, db string) (string, er
 				return "", err
 			}
 			for _, r := range rows {
+				for j := range r {
+					r[j] = strings.TrimSuffix(r[j], ";") // which the server keeps of a program that was made among other statements
+				}
 				texts[i] = append(texts[i], table+": "+strings.Join(r, "|"))
+			}
+			if table != "VIEWS" {
+				continue
+			}
+			// What it says of a view's text is older than what it prints.
+			if rows, err = m.Query(ctx, "", "SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = '"+db+"'"); err != nil {
+				return "", err
+			}
+			for _, r := range rows {
+				made, err := m.Query(ctx, db, "SHOW CREATE VIEW "+backtick(r[0]))
+				if err != nil {
+					return "", err
+				}
+				texts[i] = append(texts[i], strings.Join(made[0], "|"))
 			}
 			slices.Sort(texts[i])
 		}

@@ -175,10 +175,10 @@ func (c *checking) keys(ctx context.Context) (err error) {
 	if c.is, err = c.q.Settings(ctx); err != nil || len(c.needs.Keyless) == 0 {
 		return err
 	}
-	for _, name := range []string{"innodb_force_primary_key", "sql_require_primary_key"} {
+	for _, name := range []string{"innodb_force_primary_key", "sql_require_primary_key", "sql_generate_invisible_primary_key"} {
 		if c.is[name] == "ON" {
 			return c.found.Refused("primary-key-required", (&stream.Failure{Kind: stream.Preflight, Object: c.conn.Name(),
-				Msg: fmt.Sprintf("the server takes no tables without a primary key (%s), and these have none: %s", name, first(c.needs.Keyless))}).
+				Msg: fmt.Sprintf("the server takes no tables without a primary key as they are (%s), and these have none: %s", name, first(c.needs.Keyless))}).
 				WithHint("SET GLOBAL %s = OFF while the move goes on, or give the tables a key on the source", name))
 		}
 	}

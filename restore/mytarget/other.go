@@ -10,32 +10,22 @@ import (
 	"github.com/pgmove/pgmove/stream"
 )
 
-// checkOther refuses what a server of another kind, or an older one, doesn't know or would leave out of a definition without a word:
-// collations, and what stands in comments for other servers.
-func (t *Target) checkOther(ctx context.Context, entries []stream.Entry) error {
-	rows, err := t.control.Rows(ctx, "SHOW COLLATION")
-	if err != nil {
-		return err
-	}
-	known := map[string]bool{"binary": true}
-	for _, r := range rows {
-		known[strings.ToLower(r[0])] = true
-	}
+// checkOther refuses what a server of another kind, or an older one, doesn't have, or would leave out of a definition without a word: what
+// stands in comments for other servers.
+func (t *Target) checkOther(_ context.Context, entries []stream.Entry) error {
 	missing := map[string]bool{}
 	for i := range entries {
 		e := &entries[i]
 		settings, create := mysession.Statements(string(e.Defn))
 		if settings != "" {
-			create = settings // what a program does within is its author's
-		} else if other := t.otherType(create); other != "" {
-			missing[other+" of "+strings.ToLower(string(e.Desc))+" "+e.Name()] = true
-		} else if passed := mysession.PassedOver(create, t.control.Version); passed != "" {
-			missing[fmt.Sprintf("%s of %s %s", stream.Text(passed).Display(), strings.ToLower(string(e.Desc)), e.Name())] = true
+			continue // what a program does within is its author's
 		}
-		for _, c := range collations(create) {
-			if !known[strings.ToLower(c)] {
-				missing["collation "+stream.Text(c).Display()+" of "+strings.ToLower(string(e.Desc))+" "+e.Name()] = true
-			}
+		what := t.otherType(create)
+		if what == "" {
+			what = mysession.PassedOver(create, t.control.Version)
+		}
+		if what != "" {
+			missing[stream.Text(what).Display()+" of "+strings.ToLower(string(e.Desc))+" "+e.Name()] = true
 		}
 	}
 	if len(missing) == 0 {
@@ -44,24 +34,6 @@ func (t *Target) checkOther(ctx context.Context, entries []stream.Entry) error {
 	return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(),
 		Msg: fmt.Sprintf("%s doesn't know %s", t.control.Version.Name(), list(missing))}).
 		WithHint("restore to a server of the source's kind and version, or change them on the source")
-}
-
-// collations are the names that a statement gives to columns, tables, a database, or a session.
-func collations(sql string) (out []string) {
-	t := mysession.Tokens(sql)
-	for i := 0; i+1 < len(t); i++ {
-		if !t[i].Is("COLLATE") && !t[i].Is("collation_connection") {
-			continue
-		}
-		at := i + 1
-		if t[at].Text == "=" && at+1 < len(t) {
-			at++
-		}
-		if name := t[at].Text; t[at].Kind == mysession.Word && !strings.EqualFold(name, "DEFAULT") && !slices.Contains(out, name) {
-			out = append(out, name)
-		}
-	}
-	return out
 }
 
 // otherType returns what of a table's definition is MariaDB's alone where the target is MySQL, and stands in no comment.
