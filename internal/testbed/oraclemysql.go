@@ -94,7 +94,7 @@ var described = map[string]struct{ database, differs string }{
 }
 
 // OracleDifference compares two databases of one name, by means that share nothing with pgmove's own: what the servers'
-// catalogues say, and the rows as MariaDifference hashes them. JSON is compared with its types.
+// catalogues say, and the rows as MariaDifference hashes them.
 func OracleDifference(ctx context.Context, a, b *MariaDB, db string) (string, error) {
 	var out []string
 	for table, d := range described {
