@@ -49,7 +49,7 @@ func intoFlags() []cli.Flag {
 // selecting names the flags of what is moved, and of how a target is treated: they are PostgreSQL's.
 func selecting() []string {
 	var names []string
-	for _, f := range join(patternFlags(), sectionFlags(), intoFlags(), dryFlags()) {
+	for _, f := range join(patternFlags(), sectionFlags(), intoFlags()) {
 		names = append(names, f.Names()[0])
 	}
 	return names

@@ -134,13 +134,11 @@ func (s *Source) preflight(ctx context.Context) error {
 		return (&stream.Failure{Kind: stream.Preflight, Object: s.conn.Name(), Msg: s.version.Name() + " is too old"}).
 			WithHint("pgmove reads MariaDB 10.3 and newer, and MySQL 5.7 and newer")
 	}
-	id := "@@server_uuid"
-	if s.version.MariaDB {
-		id = "@@server_uid"
+	var err error
+	if s.facts.SystemID, err = s.control.SystemID(ctx); err != nil {
+		return err
 	}
-	if row, err := s.control.Row(ctx, "SELECT "+id); err == nil {
-		s.facts.SystemID = row[0]
-	} else if mysession.Code(err) != mysession.ErrUnknownSystem {
+	if s.facts.Started, err = s.control.Place(ctx); err != nil {
 		return err
 	}
 	return s.checkGrants(ctx)

@@ -152,32 +152,3 @@ func (t *Target) Close() {
 	}
 	t.control.End()
 }
-
-// Prepare refuses a target that could not take the entries, and then makes the ledger.
-func (t *Target) Prepare(ctx context.Context, h *stream.Header, entries []stream.Entry, plan []stream.Chunk) error {
-	t.source, t.run = h.Source, h.Run
-	if h.Engine != Engine {
-		return stream.Fail(stream.Preflight, "an archive of %s cannot be restored to MySQL or MariaDB", stream.Text(h.Engine).Display())
-	}
-	t.byID = make(map[stream.DumpID]*stream.Entry, len(entries))
-	for i := range entries {
-		t.byID[entries[i].ID] = &entries[i]
-	}
-	if err := t.hold(ctx); err != nil {
-		return err
-	}
-	if t.opts.Resume {
-		if resumed, err := t.takeOver(ctx, h, entries, plan); resumed || err != nil {
-			return err
-		}
-	}
-	if err := t.CheckEmpty(ctx); err != nil {
-		return err
-	}
-	for _, check := range []func(context.Context, []stream.Entry) error{t.checkKinds, t.checkNames, t.checkPrivileges} {
-		if err := check(ctx, entries); err != nil {
-			return mysession.Explain(err, t.conn.Name())
-		}
-	}
-	return t.makeLedger(ctx, h, entries, plan)
-}
