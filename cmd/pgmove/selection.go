@@ -2,13 +2,14 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/pgmove/pgmove/stream"
 )
 
-// patternFlags say what of a database is moved; pg_dump gets them as they are.
+// patternFlags say what of a database is moved; pg_dump gets them as they are; of MySQL and MariaDB they are matched here.
 func patternFlags() []cli.Flag {
 	list := func(name, short, usage string) cli.Flag {
 		f := &cli.StringSliceFlag{Name: name, Usage: usage}
@@ -46,13 +47,21 @@ func intoFlags() []cli.Flag {
 	}
 }
 
-// selecting names the flags of what is moved, and of how a target is treated: they are PostgreSQL's.
-func selecting() []string {
-	var names []string
-	for _, f := range join(patternFlags(), sectionFlags(), intoFlags()) {
-		names = append(names, f.Names()[0])
+// selectable refuses flags of what is moved, and of how a target is treated, that mean nothing to MySQL and MariaDB.
+func selectable(c *cli.Context) error {
+	for _, f := range []struct{ names, hint string }{
+		{"schema exclude-schema", "in MySQL and MariaDB a schema is the database that the URL names: --table and --exclude-table choose what of it is moved"},
+		{"table-and-children exclude-table-and-children exclude-table-data-and-children", "in MySQL and MariaDB partitions come with their table: leave -and-children out"},
+		{"disable-triggers", "MySQL and MariaDB cannot switch triggers off for a session: load the rows before --section post-data, or drop the triggers meanwhile; foreign keys refuse no rows there"},
+		{"clean", "drop and create the target database"},
+	} {
+		for _, n := range strings.Fields(f.names) {
+			if c.IsSet(n) {
+				return stream.Fail(stream.Usage, "--%s is for PostgreSQL", n).WithHint("%s", f.hint)
+			}
+		}
 	}
-	return names
+	return nil
 }
 
 // checker is a target that can say what it would refuse; other is one that can tell whether it is the source.
@@ -105,7 +114,11 @@ func sections(c *cli.Context) (list []stream.Section, schemaOnly bool, err error
 	for _, name := range c.StringSlice("section") {
 		var s stream.Section
 		if err := s.UnmarshalText([]byte(name)); err != nil || s == stream.Sequences {
-			return nil, false, stream.Fail(stream.Usage, "--section %s: pre-data, data or post-data is needed", stream.Text(name).Display())
+			f := stream.Fail(stream.Usage, "--section %s: pre-data, data or post-data is needed", stream.Text(name).Display())
+			if s == stream.Sequences {
+				f.Hint = "the positions of sequences are of section data"
+			}
+			return nil, false, f
 		}
 		want[s] = true
 	}

@@ -54,6 +54,8 @@ func (s *Source) list(ctx context.Context, sess *mysession.Session) ([]*relation
 		return nil, err
 	}
 	var out []*relation
+	var names []string
+	s.leftOut = nil
 	for _, r := range rows {
 		rel := &relation{name: r["name"], engine: r["engine"], comment: r["comment"], transactional: r["transactions"] == "YES",
 			bytes: number(r["bytes"]), rows: number(r["nrows"])}
@@ -69,17 +71,24 @@ func (s *Source) list(ctx context.Context, sess *mysession.Session) ([]*relation
 		default:
 			return nil, fmt.Errorf("%s is a %s, which pgmove doesn't know", rel.name, r["type"])
 		}
-		if rel.kind != view && rel.engine == "" {
-			return nil, fmt.Errorf("table %s cannot be opened: %s", rel.name, rel.comment)
-		}
 		if mysession.IsLedger(rel.name, rel.comment) {
 			continue
+		}
+		names = append(names, rel.name)
+		if !s.picks.Takes(rel.name) {
+			if rel.kind == table {
+				s.leftOut = append(s.leftOut, rel.name)
+			}
+			continue
+		}
+		if rel.kind != view && rel.engine == "" {
+			return nil, fmt.Errorf("table %s cannot be opened: %s", rel.name, rel.comment)
 		}
 		// Their rows are other tables', here or elsewhere.
 		rel.foreign = slices.Contains([]string{"MRG_MYISAM", "MRG_MyISAM", "FEDERATED", "CONNECT", "SPIDER", "BLACKHOLE"}, rel.engine)
 		out = append(out, rel)
 	}
-	return out, nil
+	return out, s.matched(names)
 }
 
 func number(s string) int64 {

@@ -56,7 +56,7 @@ func (s *Source) rollback(ctx context.Context) {
 func (s *Source) lockUncovered(ctx context.Context, rels []*relation) error {
 	var names, shown []string
 	for _, r := range rels {
-		if r.kind == table && !r.transactional && !r.foreign {
+		if r.kind == table && !r.transactional && s.reads(r) {
 			names = append(names, mysession.Ident(r.name)+" READ")
 			shown = append(shown, stream.Text(r.name).Display())
 		}

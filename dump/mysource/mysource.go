@@ -6,6 +6,7 @@
 package mysource
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,9 @@ type Options struct {
 	// Uncovered opens a database to which nobody writes, such as a target that is compared: its sessions' snapshots need not
 	// agree, and nothing is locked.
 	Uncovered bool
+	// Selection restricts what is dumped. Known is what its patterns call the database, "" for its own name.
+	Selection stream.Selection
+	Known     string
 	// Throttle bounds how many bytes of rows a second are read; nil for no bound.
 	Throttle *stream.Throttle
 	// Patience is how long an unreachable server is tried again.
@@ -74,11 +78,15 @@ type Source struct {
 	order    []*relation
 	files    map[string]string // by table: the name of its files in an archive
 	creates  map[string]string // by table: what creates it with all its indexes and keys
+	wholes   map[string]string // the same, without the AUTO_INCREMENT value
 	seqs     []stream.SequenceValue
 	schema   []stream.SchemaItem
-	earlyMu  sync.Mutex // of early and peek
-	early    []*worker  // sessions of LoadedTo that are idle
-	peek     *Source    // what LoadedTo knows of the tables
+	picks    *stream.Picks // which tables, views and sequences are moved; nil for all
+	leftOut  []string      // tables that are not
+	database string        // what sets the database's charset and collation
+	earlyMu  sync.Mutex    // of early and peek
+	early    []*worker     // sessions of LoadedTo that are idle
+	peek     *Source       // what LoadedTo knows of the tables
 	warnMu   sync.Mutex
 	warnings []stream.Text
 }
@@ -100,12 +108,15 @@ func Open(ctx context.Context, conn *mysession.Conn, o Options) (*Source, error)
 	}
 	s := &Source{conn: conn, opts: o, dead: make(chan struct{})}
 	var err error
+	if s.picks, err = o.Selection.Picks(cmp.Or(o.Known, conn.Database())); err != nil {
+		return nil, err
+	}
 	if s.control, err = s.session(ctx); err != nil {
 		return nil, err
 	}
 	s.version = s.control.Version
 	s.facts = stream.Source{Version: s.version.Text, VersionNum: s.version.Num, Database: stream.Text(conn.Database()),
-		Encoding: "utf8mb4", Session: mysession.Pins(mysession.Read, s.version), DumpTool: "SHOW CREATE of " + s.version.Name()}
+		Encoding: "utf8mb4", Session: mysession.Pins(mysession.Read, s.version), DumpTool: "SHOW CREATE of " + s.version.Name(), Selection: o.Selection}
 	if err := s.preflight(ctx); err != nil {
 		s.Close()
 		return nil, mysession.Explain(err, conn.Name())

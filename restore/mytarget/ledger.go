@@ -196,12 +196,15 @@ func fenced() error {
 }
 
 // Keep ends the run as Finish does, and leaves the ledger.
-func (t *Target) Keep(context.Context) error { return nil }
+func (t *Target) Keep(ctx context.Context) error { return t.checkLoaded(ctx) }
 
 // Finish drops the ledger.
 func (t *Target) Finish(ctx context.Context) error {
 	if !t.ledger {
 		return nil
+	}
+	if err := t.checkLoaded(ctx); err != nil {
+		return err
 	}
 	fault.Point("ledger.finish:before")
 	// In one statement, which the server completes whatever becomes of us.

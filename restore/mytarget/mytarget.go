@@ -47,6 +47,9 @@ type Target struct {
 	ledger bool // made, or taken over
 	taken  stream.Taken
 	again  bool // what the ledger doesn't list may be there
+	// engines are those of the tables, by name, that rows go into and that were there before; nil where the run makes its tables.
+	engines map[string]string
+	filled  []string // their names
 	warnMu sync.Mutex
 	warned map[string]bool
 }

@@ -29,16 +29,26 @@ func (t *Target) prepare(ctx context.Context, h *stream.Header, entries []stream
 	if err := t.hold(ctx); err != nil {
 		return err
 	}
+	if !h.Source.Selection.Has(stream.Data) {
+		plan = nil // no rows come, and none come again
+	}
+	if err := t.prepareStep(ctx, entries); err != nil {
+		return mysession.Explain(err, t.conn.Name())
+	}
 	if t.opts.Resume && !dry {
 		if resumed, err := t.takeOver(ctx, h, entries, plan); resumed || err != nil {
 			return err
 		}
 	}
-	if err := t.CheckEmpty(ctx); err != nil {
-		return err
+	first := t.checkEmpty
+	if !h.Source.Selection.Has(stream.PreData) {
+		first = t.checkReady
+	}
+	if err := first(ctx, entries); err != nil {
+		return mysession.Explain(err, t.conn.Name())
 	}
 	for _, check := range []func(context.Context, []stream.Entry) error{t.checkKinds, t.checkNames, t.checkPrivileges} {
-		if err := check(ctx, entries); err != nil {
+		if err := check(ctx, t.wanted(entries)); err != nil {
 			return mysession.Explain(err, t.conn.Name())
 		}
 	}
@@ -46,4 +56,21 @@ func (t *Target) prepare(ctx context.Context, h *stream.Header, entries []stream
 		return nil
 	}
 	return t.makeLedger(ctx, h, entries, plan)
+}
+
+// checkEmpty is CheckEmpty for prepare.
+func (t *Target) checkEmpty(ctx context.Context, _ []stream.Entry) error { return t.CheckEmpty(ctx) }
+
+// wanted are the entries that are moved.
+func (t *Target) wanted(entries []stream.Entry) []stream.Entry {
+	if len(t.source.Selection.Sections) == 0 {
+		return entries
+	}
+	var out []stream.Entry
+	for i := range entries {
+		if t.source.Selection.Wants(&entries[i]) {
+			out = append(out, entries[i])
+		}
+	}
+	return out
 }
