@@ -178,7 +178,7 @@ func openMyTarget(ctx context.Context, c *cli.Context, co *mysession.Conn, o str
 	if err != nil {
 		return nil, err
 	}
-	return mytarget.Open(ctx, co, mytarget.Options{Definer: d, ReadBack: c.String("validate") != string(validate.None) && !c.Bool("no-schema-check"), Resume: c.Bool("resume"), Sessions: 2*c.Int("jobs") + 1, Patience: patience, Observe: o})
+	return mytarget.Open(ctx, co, mytarget.Options{Definer: d, ReadBack: c.String("validate") != string(validate.None) && !c.Bool("no-schema-check"), Resume: c.Bool("resume"), Clean: c.Bool("clean"), Sessions: 2*c.Int("jobs") + 1, Patience: patience, Observe: o})
 }
 
 var (

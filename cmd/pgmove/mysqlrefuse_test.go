@@ -111,7 +111,7 @@ func TestMySQLRefusals(t *testing.T) {
 		{"bad URL", 3, run("mysql://u:"+canary+"@h:99999999/x", to.URL(dst)), nil},
 		{"bad definer", 3, run(from.URL(src), to.URL(dst), "--definer", "@"), []string{"app@%"}},
 		{"a definer of PostgreSQL", 3, run(pg.URL(pgdb), pg.URL(pgdb), "--definer", "strip"), []string{"--definer is for MySQL"}},
-		{"a table", 3, run(from.URL(src), to.URL(dst), "--table", "orders"), []string{"--table is for PostgreSQL"}},
+		{"a schema", 3, run(from.URL(src), to.URL(dst), "--schema", "orders"), []string{"--schema is for PostgreSQL"}},
 		{"binary rows", 3, run(from.URL(src), to.URL(dst), "--format", "binary"), []string{"rows of MySQL"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -53,7 +53,6 @@ func selectable(c *cli.Context) error {
 		{"schema exclude-schema", "in MySQL and MariaDB a schema is the database that the URL names: --table and --exclude-table choose what of it is moved"},
 		{"table-and-children exclude-table-and-children exclude-table-data-and-children", "in MySQL and MariaDB partitions come with their table: leave -and-children out"},
 		{"disable-triggers", "MySQL and MariaDB cannot switch triggers off for a session: load the rows before --section post-data, or drop the triggers meanwhile; foreign keys refuse no rows there"},
-		{"clean", "drop and create the target database"},
 	} {
 		for _, n := range strings.Fields(f.names) {
 			if c.IsSet(n) {

@@ -115,3 +115,21 @@ func Referred(sql string) []string {
 	}
 	return out
 }
+
+// KeysWithin returns the names of the indexes, but for the primary key, and of the foreign keys within a CREATE TABLE statement.
+func KeysWithin(create string) (keys, foreign []string) {
+	t := Tokens(create)
+	for i := range t {
+		if t[i].Depth != 1 || i == 0 || !(t[i-1].sign(',') || t[i-1].sign('(')) {
+			continue // not the first of a line
+		}
+		switch keyKind(t[i:]) {
+		case "":
+		case "FOREIGN":
+			foreign = append(foreign, keyName(t[i:]))
+		default:
+			keys = append(keys, keyName(t[i:]))
+		}
+	}
+	return keys, foreign
+}

@@ -78,7 +78,11 @@ func (t *Target) makeLedger(ctx context.Context, h *stream.Header, entries []str
 			lit(h.Run), t.epoch, lit(h.Source.SystemID), lit(string(h.Source.Database)), lit(h.Source.Snapshot), lit(h.Tool))); err != nil {
 			return err
 		}
-		return t.putFacts(ctx, map[string]any{"header": h, "prints": stream.Prints(entries), "plan": plan})
+		facts := map[string]any{"header": h, "prints": stream.Prints(entries), "plan": plan}
+		if len(t.drops) > 0 {
+			facts[cleanFact] = t.drops
+		}
+		return t.putFacts(ctx, facts)
 	})
 	if err == nil {
 		fault.Point("ledger.prepare:after")

@@ -26,6 +26,8 @@ type Options struct {
 	ReadBack bool
 	// Resume has Prepare go on with what an earlier process left, where there is such.
 	Resume bool
+	// Clean has Prepare drop what the archive creates.
+	Clean bool
 	// Sessions is how many sessions are opened at the most; 2 where it is less.
 	Sessions int
 	// Patience is how long an unreachable server is tried again.
@@ -50,8 +52,9 @@ type Target struct {
 	// engines are those of the tables, by name, that rows go into and that were there before; nil where the run makes its tables.
 	engines map[string]string
 	filled  []string // their names
-	warnMu sync.Mutex
-	warned map[string]bool
+	drops   []dropped
+	warnMu  sync.Mutex
+	warned  map[string]bool
 }
 
 // Open connects to the target; it changes nothing there.

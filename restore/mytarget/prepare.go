@@ -41,7 +41,10 @@ func (t *Target) prepare(ctx context.Context, h *stream.Header, entries []stream
 		}
 	}
 	first := t.checkEmpty
-	if !h.Source.Selection.Has(stream.PreData) {
+	switch {
+	case t.opts.Clean:
+		first = t.checkCleanable
+	case !h.Source.Selection.Has(stream.PreData):
 		first = t.checkReady
 	}
 	if err := first(ctx, entries); err != nil {
@@ -55,7 +58,26 @@ func (t *Target) prepare(ctx context.Context, h *stream.Header, entries []stream
 	if dry {
 		return nil
 	}
-	return t.makeLedger(ctx, h, entries, plan)
+	if t.opts.Clean {
+		if err := t.replaceLedger(ctx); err != nil {
+			return mysession.Explain(err, t.conn.Name())
+		}
+	}
+	if err := t.makeLedger(ctx, h, entries, plan); err != nil || len(t.drops) == 0 {
+		return err
+	}
+	return t.drop(ctx, t.drops)
+}
+
+// checkCleanable lists what --clean is to drop, and refuses what stands against that.
+func (t *Target) checkCleanable(ctx context.Context, entries []stream.Entry) (err error) {
+	if err := t.checkLoads(ctx); err != nil {
+		return err
+	}
+	if t.drops, err = t.toClean(ctx, entries); err != nil {
+		return err
+	}
+	return t.lockable(ctx, t.drops)
 }
 
 // checkEmpty is CheckEmpty for prepare.

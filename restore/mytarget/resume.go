@@ -146,6 +146,9 @@ func (t *Target) takeOver(ctx context.Context, h *stream.Header, entries []strea
 	if err := t.checkLoads(ctx); err != nil {
 		return false, mysession.Explain(err, t.conn.Name())
 	}
+	if err := t.finishClean(ctx, entries); err != nil {
+		return false, mysession.Explain(err, t.conn.Name())
+	}
 	fault.Point("ledger.resume:before")
 	b := &putBack{t: t, entries: entries, plan: plan, forget: map[stream.DumpID]bool{}, rows: map[stream.DumpID]bool{}}
 	if err := b.run(ctx, again, l.Header.Run != h.Run); err != nil {
