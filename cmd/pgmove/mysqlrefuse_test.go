@@ -96,7 +96,7 @@ func TestMySQLRefusals(t *testing.T) {
 		{"wrong password", 12, run(from.URLAs(from.User(), canary, src), to.URL(dst)), []string{"password"}},
 		{"no database", 10, run(from.URL("no_such_database"), to.URL(dst)), []string{"no_such_database", "create the database"}},
 		{"no target database", 10, run(from.URL(src), to.URL("no_such_database")), []string{"no_such_database"}},
-		{"target not empty", 10, run(from.URL(src), to.URL(full)), []string{"table here", "never overwrites"}},
+		{"target not empty", 10, run(from.URL(src), to.URL(full)), []string{"table here", "replaces nothing unless --clean"}},
 		{"local_infile", 10, run(from.URL(src), fenced.URL(closedDB)), []string{"local_infile", "parameter group"}},
 		{"the source's account", 12, run(from.URLAs(blind, canary, src), to.URL(dst)), []string{"SHOW VIEW"}},
 		{"the target's account", 12, run(from.URL(src), to.URLAs(weak, canary, dst)), []string{"lacks ALTER, CREATE", "GRANT ALL"}},
