@@ -18,7 +18,7 @@ func TestMySQLSteps(t *testing.T) {
 	for _, s := range steps {
 		mustExit(t, 0, "dump", "--source", from.URL(src), "--to", apart+"/"+s, "--section", s, "--compress", "none")
 	}
-	for _, c := range []struct {
+	for n, c := range []struct {
 		name string
 		args func(step string) []string
 	}{
@@ -32,9 +32,11 @@ func TestMySQLSteps(t *testing.T) {
 			t.Parallel()
 			dst := testbed.MariaDatabase(t, "", to)
 			into := func(s string) []string { return append(c.args(s), "--target", to.URL(dst)) }
-			wantText(t, mustExit(t, 10, into("data")...), "missing", "customer", "--section pre-data first")
-			wantText(t, mustExit(t, 10, into("post-data")...), "missing", "customer")
-			untouchedMaria(t, to, dst)
+			if n == 0 {
+				wantText(t, mustExit(t, 10, into("data")...), "missing", "customer", "--section pre-data first")
+				wantText(t, mustExit(t, 10, into("post-data")...), "missing", "customer")
+				untouchedMaria(t, to, dst)
+			}
 			for i, s := range steps {
 				out := mustExit(t, 0, into(s)...)
 				for _, other := range steps {
@@ -42,11 +44,15 @@ func TestMySQLSteps(t *testing.T) {
 						wantText(t, out, "unverified: section "+other+": it was not moved (--section "+s+")")
 					}
 				}
-				wantText(t, mustExit(t, 10, into(s)...), []string{"the target is not empty", "tables are not empty on the target: customer", "post-data already: EVENT never, FK CONSTRAINT orders bought"}[i])
+				if n == 1 {
+					wantText(t, mustExit(t, 10, into(s)...), []string{"the target is not empty", "tables are not empty on the target: customer", "post-data already: EVENT never, FK CONSTRAINT orders bought"}[i])
+				}
 			}
 			mustBeEqualMaria(t, from, src, to, dst)
-			mustExit(t, 0, "validate", "--archive", all, "--target", to.URL(dst))
-			mustExit(t, 0, "validate", "--source", from.URL(src), "--target", to.URL(dst), "--data-only")
+			if n == 2 {
+				mustExit(t, 0, "validate", "--archive", all, "--target", to.URL(dst))
+				mustExit(t, 0, "validate", "--source", from.URL(src), "--target", to.URL(dst), "--data-only")
+			}
 		})
 	}
 	t.Run("by myloader", func(t *testing.T) {
@@ -103,14 +109,15 @@ func TestMySQLDataOnly(t *testing.T) {
 			if r := execute(t, faults("ledger.chunk:after:5"), 0, append(args, "--data-only")...); r.code != -1 {
 				t.Fatalf("it was never killed: exit code %d\n%s%s", r.code, r.out, r.errors)
 			}
-			wantText(t, mustExit(t, 10, append(args, "--data-only")...), "did not finish", "--resume")
-			wantText(t, mustExit(t, 3, append(args, "--resume")...), "another selection")
 			if c.args[0] == "run" {
+				wantText(t, mustExit(t, 10, append(args, "--data-only")...), "did not finish", "--resume")
+				wantText(t, mustExit(t, 3, append(args, "--resume")...), "another selection")
 				testbed.MariaSQL(t, from, src, "INSERT INTO leaf SELECT 5000, 7, 'late'; DELETE FROM isam WHERE id = 17")
+			} else {
+				testbed.MariaSQL(t, to, dst, "CREATE TRIGGER late BEFORE INSERT ON leaf FOR EACH ROW SET NEW.root = 1")
+				wantText(t, mustExit(t, 10, append(args, "--data-only", "--resume")...), "would fire", "leaf late")
+				testbed.MariaSQL(t, to, dst, "DROP TRIGGER late")
 			}
-			testbed.MariaSQL(t, to, dst, "CREATE TRIGGER late BEFORE INSERT ON leaf FOR EACH ROW SET NEW.root = 1")
-			wantText(t, mustExit(t, 10, append(args, "--data-only", "--resume")...), "would fire", "leaf late")
-			testbed.MariaSQL(t, to, dst, "DROP TRIGGER late")
 			mustExit(t, 0, append(args, "--data-only", "--resume")...)
 			if v, err := to.Value(t.Context(), dst, "SELECT COUNT(*) FROM mine"); err != nil || v != "1" {
 				t.Errorf("a table of the target's own has %s rows (%v)", v, err)

@@ -19,14 +19,14 @@ func patternFlags() []cli.Flag {
 		return f
 	}
 	return []cli.Flag{
-		list("schema", "n", "only schemas that match `PATTERN`, as pg_dump --schema"),
-		list("table", "t", "only tables that match `PATTERN`, as pg_dump --table"),
-		list("table-and-children", "", "as --table, with partitions and heirs; needs a pg_dump of version 16 or newer"),
-		list("exclude-schema", "N", "no schemas that match `PATTERN`"),
+		list("schema", "n", "PostgreSQL: only schemas that match `PATTERN`, as pg_dump --schema"),
+		list("table", "t", "only tables, views and sequences that match `PATTERN`, as pg_dump --table"),
+		list("table-and-children", "", "PostgreSQL: as --table, with partitions and heirs; needs a pg_dump of version 16 or newer"),
+		list("exclude-schema", "N", "PostgreSQL: no schemas that match `PATTERN`"),
 		list("exclude-table", "T", "no tables, views or sequences that match `PATTERN`"),
-		list("exclude-table-and-children", "", "as --exclude-table, with partitions and heirs; pg_dump 16"),
+		list("exclude-table-and-children", "", "PostgreSQL: as --exclude-table, with partitions and heirs; pg_dump 16"),
 		list("exclude-table-data", "", "no rows of tables that match `PATTERN`, but their definitions"),
-		list("exclude-table-data-and-children", "", "as --exclude-table-data, with partitions and heirs; pg_dump 16"),
+		list("exclude-table-data-and-children", "", "PostgreSQL: as --exclude-table-data, with partitions and heirs; pg_dump 16"),
 	}
 }
 
@@ -42,8 +42,8 @@ func sectionFlags() []cli.Flag {
 // intoFlags say how a target is treated that isn't empty.
 func intoFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.BoolFlag{Name: "clean", Aliases: []string{"c"}, Usage: "drop on the target, in one transaction before anything is loaded, what is about to be created; refused where anything else would go with it"},
-		&cli.BoolFlag{Name: "disable-triggers", Usage: "with --data-only or --section data: load with triggers and foreign keys switched off, which takes a superuser"},
+		&cli.BoolFlag{Name: "clean", Aliases: []string{"c"}, Usage: "drop on the target, before anything is loaded, what is about to be created; refused where anything else would go with it"},
+		&cli.BoolFlag{Name: "disable-triggers", Usage: "PostgreSQL: with --data-only or --section data: load with triggers and foreign keys switched off, which takes a superuser"},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pgmove/pgmove/internal/fault"
 	"github.com/pgmove/pgmove/internal/mysession"
@@ -14,9 +15,6 @@ import (
 // Cleaning drops what the archive is about to create. The server commits each drop by itself, so all that could stand against it is looked at
 // before; then the ledger is made, which lists what is to go; then it goes. A process that dies meanwhile leaves a run to resume,
 // which goes on with the list: nothing is made before that is done.
-
-// cleanWait is how long, in seconds, sessions that use a table are waited for; meanwhile others wait behind us.
-const cleanWait = 10
 
 // cleanFact is the ledger's list of what is still to be dropped.
 const cleanFact = "clean"
@@ -32,6 +30,9 @@ type dropped struct {
 
 // toClean returns what is to be dropped, in order. It refuses where something else would go along, or would be left without what it refers to.
 func (t *Target) toClean(ctx context.Context, entries []stream.Entry) ([]dropped, error) {
+	if err := t.seesTriggers(ctx); err != nil {
+		return nil, err
+	}
 	all, err := t.things(ctx)
 	if err != nil {
 		return nil, err
@@ -190,7 +191,7 @@ func (t *Target) lockable(ctx context.Context, drops []dropped) error {
 
 // waitLess has the control session wait for locks no longer than cleaning does, until pinAgain.
 func (t *Target) waitLess(ctx context.Context) error {
-	return t.control.Do(ctx, fmt.Sprintf("SET SESSION lock_wait_timeout = %d", cleanWait))
+	return t.control.Do(ctx, fmt.Sprintf("SET SESSION lock_wait_timeout = %d", max(int(t.opts.CleanWait/time.Second), 1)))
 }
 
 // replaceLedger drops the ledger of a run that did not finish: it is replaced, like what it stands for.

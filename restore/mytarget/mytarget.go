@@ -28,12 +28,17 @@ type Options struct {
 	Resume bool
 	// Clean has Prepare drop what the archive creates.
 	Clean bool
+	// CleanWait is how long sessions are waited for that use what is to be dropped; 0 for DefaultCleanWait. Meanwhile others wait behind us.
+	CleanWait time.Duration
 	// Sessions is how many sessions are opened at the most; 2 where it is less.
 	Sessions int
 	// Patience is how long an unreachable server is tried again.
 	Patience time.Duration
 	Observe  stream.Observer
 }
+
+// DefaultCleanWait is how long tables in use are waited for.
+const DefaultCleanWait = 10 * time.Second
 
 // Target is a MySQL or MariaDB database that takes an archive.
 type Target struct {
@@ -60,6 +65,9 @@ type Target struct {
 // Open connects to the target; it changes nothing there.
 func Open(ctx context.Context, conn *mysession.Conn, o Options) (*Target, error) {
 	o.Sessions = max(o.Sessions, 2)
+	if o.CleanWait <= 0 {
+		o.CleanWait = DefaultCleanWait
+	}
 	t := &Target{conn: conn, opts: o, warned: map[string]bool{}}
 	c, err := t.session(ctx)
 	if err != nil {

@@ -261,9 +261,22 @@ func (t *Target) own(desc stream.Text, entries []stream.Entry) map[string]bool {
 	return own
 }
 
+// seesTriggers refuses an account to which the server shows no triggers: they would be taken for none.
+func (t *Target) seesTriggers(ctx context.Context) error {
+	p, err := t.control.Grants(ctx)
+	if err != nil || p.Has("TRIGGER") {
+		return err
+	}
+	return (&stream.Failure{Kind: stream.Denied, Object: t.conn.Name(), Msg: fmt.Sprintf("the account %s lacks TRIGGER on the database, and is not shown which triggers its tables have", stream.Text(t.conn.User()).Display())}).
+		WithHint("GRANT ALL PRIVILEGES ON the database to it; the move needs nothing beyond it")
+}
+
 // checkTriggers refuses tables whose triggers would fire as rows come: what they do was done on the source. The server can't switch
 // them off for a session.
 func (t *Target) checkTriggers(ctx context.Context, entries []stream.Entry) error {
+	if err := t.seesTriggers(ctx); err != nil {
+		return err
+	}
 	rows, err := t.control.Rows(ctx, "SELECT EVENT_OBJECT_TABLE, TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE() AND EVENT_MANIPULATION = 'INSERT'")
 	if err != nil {
 		return err
