@@ -15,7 +15,7 @@ func TestMySQLClean(t *testing.T) {
 	args := []string{"run", "--source", from.URL(src), "--target", to.URL(dst), "--clean", "--split-size", "64kB"}
 	mustExit(t, 0, args...) // an empty one is fine too
 	testbed.MariaSQL(t, from, src, `ALTER TABLE orders ADD more int; DROP TABLE log; CREATE TABLE fresh (a int); INSERT INTO fresh VALUES (1); UPDATE customer SET mood = 'ok'; DROP VIEW over_sad`)
-	testbed.MariaSQL(t, to, dst, `DELETE FROM orders; ALTER TABLE isam ADD junk int; CREATE TABLE mine (a int PRIMARY KEY); INSERT INTO mine VALUES (1); CREATE VIEW my_view AS SELECT id FROM orders;
+	testbed.MariaSQL(t, to, dst, `DROP PROCEDURE cheer; CREATE PROCEDURE CHEER() SELECT 1; DELETE FROM orders; ALTER TABLE isam ADD junk int; CREATE TABLE mine (a int PRIMARY KEY); INSERT INTO mine VALUES (1); CREATE VIEW my_view AS SELECT id FROM orders;
 		CREATE PROCEDURE my_own() SELECT 1; DROP FUNCTION one`)
 	out := mustExit(t, 0, args...)
 	wantText(t, out, "--clean replaces 5 tables", "TABLE log is on the target but not on the source: it was left", "TABLE mine", "VIEW my_view", "VIEW over_sad", "PROCEDURE my_own")
@@ -35,6 +35,8 @@ func TestMySQLClean(t *testing.T) {
 		{"RENAME TABLE fresh TO stale; CREATE VIEW fresh AS SELECT 1", "DROP VIEW fresh; RENAME TABLE stale TO fresh", "names of what is to be created: VIEW fresh"},
 		{"DROP TRIGGER loud; CREATE TABLE stays (a int); CREATE TRIGGER loud BEFORE INSERT ON stays FOR EACH ROW DO 1",
 			"DROP TABLE stays; CREATE TRIGGER loud BEFORE INSERT ON orders FOR EACH ROW SET NEW.note = CONCAT(NEW.note, '!')", "TRIGGER stays loud"},
+		{"CREATE TABLE stays (a int, CONSTRAINT bought FOREIGN KEY (a) REFERENCES customer (id)); ALTER TABLE orders DROP FOREIGN KEY bought",
+			"DROP TABLE stays; ALTER TABLE orders ADD CONSTRAINT bought FOREIGN KEY (customer) REFERENCES customer (id)", "FK CONSTRAINT stays bought"},
 		{"ALTER TABLE fresh ADD id int, ADD CONSTRAINT mine FOREIGN KEY (id) REFERENCES customer (id)", "ALTER TABLE fresh DROP FOREIGN KEY mine, DROP COLUMN id", "FK CONSTRAINT fresh mine"},
 	} {
 		testbed.MariaSQL(t, to, dst, c.make)

@@ -62,14 +62,22 @@ func makes(e *stream.Entry) []thing {
 		return out
 	case "DATABASE", "SEQUENCE SET", "TABLE DATA", descCheck:
 		return nil
+	case "TABLE":
+		if strings.Contains(string(e.Defn), " SEQUENCE=1") { // as mydumper writes them
+			return []thing{{"SEQUENCE", "", string(e.Tag)}}
+		}
 	}
 	return []thing{{string(e.Desc), "", string(e.Tag)}}
 }
 
-// same is the thing as makes tells it.
+// same is the thing as things are told apart: a trigger by its name alone, and what servers don't tell apart by the case of letters not by it.
 func (o thing) same() thing {
-	if o.desc == "TRIGGER" {
+	switch o.desc {
+	case "TRIGGER":
 		o.table = ""
+	case "TABLE", "VIEW", "SEQUENCE":
+	default:
+		o.name = strings.ToLower(o.name)
 	}
 	return o
 }
@@ -88,7 +96,7 @@ func (t *Target) checkNoPostData(ctx context.Context, entries []stream.Entry) er
 	for i := range entries {
 		if e := &entries[i]; e.Section == stream.PostData && t.source.Selection.Wants(e) {
 			for _, o := range makes(e) {
-				if there[o] {
+				if there[o.same()] {
 					have[o.String()] = true
 				}
 			}

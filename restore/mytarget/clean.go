@@ -37,17 +37,19 @@ func (t *Target) toClean(ctx context.Context, entries []stream.Entry) ([]dropped
 	if err != nil {
 		return nil, err
 	}
-	ours := map[thing]bool{}
+	c := &cleaning{ours: map[thing]bool{}, keys: map[string]bool{}, goes: map[string]bool{}}
 	for i := range entries {
 		if e := &entries[i]; t.source.Selection.Wants(e) {
 			for _, o := range append(makes(e), within(e)...) {
-				ours[o] = true
+				c.ours[o.same()] = true
+				if o.desc == "FK CONSTRAINT" {
+					c.keys[o.same().name] = true
+				}
 			}
 		}
 	}
-	c := &cleaning{ours: ours, goes: map[string]bool{}}
 	for _, o := range all {
-		if o.desc == "TABLE" && ours[o] {
+		if o.desc == "TABLE" && c.ours[o] {
 			c.goes[o.name] = true
 		}
 	}
@@ -89,6 +91,7 @@ func within(e *stream.Entry) []thing {
 // cleaning is what is found while the target's things are looked at.
 type cleaning struct {
 	ours  map[thing]bool
+	keys  map[string]bool // foreign keys, whose names are the database's own
 	goes  map[string]bool // tables
 	lost  map[string]bool // would go along
 	stand map[string]bool // have the name of something that is to be made, and are something else
@@ -105,7 +108,7 @@ func add(set *map[string]bool, name string) {
 func (c *cleaning) look(o thing) bool {
 	mine := c.ours[o.same()]
 	switch {
-	case o.desc == "TRIGGER" && mine && !c.goes[o.table]:
+	case !c.goes[o.table] && (o.desc == "TRIGGER" && mine || o.desc == "FK CONSTRAINT" && c.keys[o.same().name]):
 		add(&c.stand, o.String())
 	case o.table != "":
 		if c.goes[o.table] && !mine {
