@@ -35,7 +35,7 @@ func TestMySQLClean(t *testing.T) {
 		{"RENAME TABLE fresh TO stale; CREATE VIEW fresh AS SELECT 1", "DROP VIEW fresh; RENAME TABLE stale TO fresh", "names of what is to be created: VIEW fresh"},
 		{"DROP TRIGGER loud; CREATE TABLE stays (a int); CREATE TRIGGER loud BEFORE INSERT ON stays FOR EACH ROW DO 1",
 			"DROP TABLE stays; CREATE TRIGGER loud BEFORE INSERT ON orders FOR EACH ROW SET NEW.note = CONCAT(NEW.note, '!')", "TRIGGER stays loud"},
-		{"CREATE TABLE stays (a int, CONSTRAINT bought FOREIGN KEY (a) REFERENCES customer (id)); ALTER TABLE orders DROP FOREIGN KEY bought",
+		{"ALTER TABLE orders DROP FOREIGN KEY bought; CREATE TABLE stays (a int, CONSTRAINT bought FOREIGN KEY (a) REFERENCES customer (id))",
 			"DROP TABLE stays; ALTER TABLE orders ADD CONSTRAINT bought FOREIGN KEY (customer) REFERENCES customer (id)", "FK CONSTRAINT stays bought"},
 		{"ALTER TABLE fresh ADD id int, ADD CONSTRAINT mine FOREIGN KEY (id) REFERENCES customer (id)", "ALTER TABLE fresh DROP FOREIGN KEY mine, DROP COLUMN id", "FK CONSTRAINT fresh mine"},
 	} {
