@@ -62,6 +62,7 @@ func mariaHolds(t *testing.T, m *testbed.MariaDB, db string) string {
 
 // TestMySQLSelections moves by patterns, and compares what arrives with what pg_dump would take.
 func TestMySQLSelections(t *testing.T) {
+	t.Parallel()
 	from, to := mariaServers(t)
 	src := testbed.MariaDatabase(t, "", from)
 	testbed.MariaSQL(t, from, src, mariaShelves)
@@ -108,6 +109,7 @@ func TestMySQLSelections(t *testing.T) {
 
 // TestMySQLSelectionRefusals: what matches nothing, what needs what was left out, what means nothing here, and what a run did not begin with.
 func TestMySQLSelectionRefusals(t *testing.T) {
+	t.Parallel()
 	from, to := mariaServers(t)
 	src, dst := testbed.MariaDatabase(t, "", from), testbed.MariaDatabase(t, "", to)
 	testbed.MariaSQL(t, from, src, mariaShelves)

@@ -10,6 +10,7 @@ import (
 // TestMySQLSteps moves section by section onto one target: directly, from one archive, and from an archive a section, which stock myloader
 // loads as well.
 func TestMySQLSteps(t *testing.T) {
+	t.Parallel()
 	from, to := mariaServers(t)
 	src := testbed.MariaDatabase(t, "", from)
 	testbed.MariaSQL(t, from, src, muchBazaar)
@@ -89,6 +90,7 @@ ANALYZE TABLE root, leaf, isam;
 
 // TestMySQLDataOnly loads rows into a finished schema, and is killed meanwhile.
 func TestMySQLDataOnly(t *testing.T) {
+	t.Parallel()
 	from, to := mariaServers(t)
 	src := testbed.MariaDatabase(t, "", from)
 	testbed.MariaSQL(t, from, src, mariaChain)
