@@ -160,6 +160,7 @@ func TestMySQLPlainAccounts(t *testing.T) {
 	if strings.Contains(out, canary) {
 		t.Errorf("the output shows a password:\n%s", out)
 	}
+	wantText(t, mustExit(t, 0, append(run, "--definer", "strip", "--clean")...), "--clean replaces 2 tables", "equal")
 	definer := func() string {
 		v, err := to.Value(t.Context(), dst, "SELECT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()")
 		if err != nil {

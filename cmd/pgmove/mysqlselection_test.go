@@ -77,8 +77,8 @@ func TestMySQLSelections(t *testing.T) {
 		{[]string{"-t", `"ORDERS"`, "-t", `"a.b"`}, "ORDERS:2 a.b:1 |", nil, false},
 		{[]string{"-t", "*", "-T", "ord*", "-T", "item", "-T", "notes"}, "ORDERS:2 T?b:1 Tab:3 a.b:1 alone:1 log:40 part:19 |", nil, false},
 		{[]string{"-T", "item", "-T", "notes", "-T", `"T?b"`, "-T", "gone*", "-T", "other.part"}, "ORDERS:2 Tab:3 a.b:1 alone:1 log:40 orders:300 part:19 | fire calls never", nil, false},
-		{[]string{"--exclude-table-data", "orders", "--exclude-table-data=item", "--exclude-table-data=alone"},
-			"ORDERS:2 T?b:1 Tab:3 a.b:1 alone:0 item:0 log:40 notes:view orders:0 part:19 | fire of_orders calls never", []string{"rows of 2 tables are left out, as asked: item, orders"}, true},
+		{[]string{"--exclude-table-data", "orders", "--exclude-table-data=alone"},
+			"ORDERS:2 T?b:1 Tab:3 a.b:1 alone:0 item:30 log:40 notes:view orders:0 part:19 | fire of_orders calls never", []string{"rows of 1 tables are left out, as asked: orders", "foreign key of_orders of table item: 30 rows violate it: the rows that they refer to were left out"}, true},
 		{[]string{"-t", "orders", "-t", "notes", "-t", "item", "-s"}, "item:0 notes:view orders:0 | fire of_orders", nil, false},
 	} {
 		t.Run(strings.Join(c.flags, " "), func(t *testing.T) {
@@ -120,7 +120,8 @@ func TestMySQLSelectionRefusals(t *testing.T) {
 		want []string
 	}{
 		{10, []string{"-t", "orders", "-t", "gone", "-t", "Tab"}, []string{"no table, view or sequence matches --table gone, --table Tab", "double quotes"}},
-		{10, []string{"-t", "other.orders"}, []string{"--table other.orders"}},
+		{10, []string{"-t", "other.orders"}, []string{"--table other.orders", "database.table"}},
+		{10, []string{"-t", "Tab"}, []string{"--table Tab", `write --table '"Tab"'`}},
 		{3, []string{"-t", "a.b.c"}, []string{"too many dots"}},
 		{3, []string{"-T", `"orders`}, []string{"not closed"}},
 		{3, []string{"-n", src}, []string{"--schema is for PostgreSQL", "a schema is the database"}},

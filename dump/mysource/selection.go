@@ -17,11 +17,15 @@ func (s *Source) matched(names []string) error {
 	if len(missing) == 0 || s.opts.Side == "validate" {
 		return nil
 	}
-	for i := range missing {
-		missing[i] = stream.Text(missing[i]).Display()
+	hint := "patterns are table or database.table; letters are folded to lower case unless they are in double quotes; * stands for any characters"
+	for i, m := range missing {
+		missing[i] = stream.Text(m).Display()
+		name := m[strings.LastIndexByte(m, '.')+1:]
+		if at := slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(n, name) }); at >= 0 && !slices.Contains(names, strings.ToLower(name)) {
+			hint = fmt.Sprintf("letters are folded to lower case unless they are in double quotes: write --table '\"%s\"'", stream.Text(names[at]).Display())
+		}
 	}
-	return (&stream.Failure{Kind: stream.Preflight, Object: s.conn.Name(), Msg: "no table, view or sequence matches --table " + strings.Join(missing, ", --table ")}).
-		WithHint("patterns are table or database.table; letters are folded to lower case unless they are in double quotes; * stands for any characters")
+	return (&stream.Failure{Kind: stream.Preflight, Object: s.conn.Name(), Msg: "no table, view or sequence matches --table " + strings.Join(missing, ", --table ")}).WithHint("%s", hint)
 }
 
 // moves reports whether what is in a table or sequence that is moved is moved too.

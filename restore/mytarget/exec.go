@@ -56,7 +56,7 @@ func (t *Target) apply(ctx context.Context, s *mysession.Session, e *stream.Entr
 		}
 	}
 	if e.Desc == "FK CONSTRAINT" || e.Desc == descCheck {
-		if err := t.checkForeign(ctx, s, e, ", as they do on the source"); err != nil {
+		if err := t.checkForeign(ctx, s, e, t.whyViolated()); err != nil {
 			return err
 		}
 	}

@@ -32,6 +32,14 @@ func (t *Target) checkForeign(ctx context.Context, s *mysession.Session, e *stre
 	return nil
 }
 
+// whyViolated is what is told of rows that violate a key.
+func (t *Target) whyViolated() string {
+	if len(t.source.Selection.Patterns()) > 0 {
+		return ": the rows that they refer to were left out, or are missing on the source too"
+	}
+	return ", as they do on the source"
+}
+
 // checkReferred refuses a key to a table that was left out and is not there: the server would make it, and then refuse every new row.
 func (t *Target) checkReferred(ctx context.Context, s *mysession.Session, e *stream.Entry) error {
 	if e.Desc != "FK CONSTRAINT" || len(t.source.Selection.Patterns()) == 0 {
