@@ -60,7 +60,7 @@ func TestMySQLClean(t *testing.T) {
 	for i, c := range []struct {
 		point string
 		args  []string
-	}{{"ledger.prepare:after:1", restore}, {"clean:dropped:4", args}, {"ledger.chunk:after:3", restore}} {
+	}{{"ledger.prepare:after:1", restore}, {"clean:dropped:4", args}, {"ledger.exec:before:3", restore}} {
 		testbed.MariaSQL(t, to, dst, "CREATE TABLE mine (a int)")
 		if r := execute(t, faults(c.point), 0, c.args...); r.code != -1 {
 			t.Fatalf("%s: it was never killed: exit code %d\n%s%s", c.point, r.code, r.out, r.errors)

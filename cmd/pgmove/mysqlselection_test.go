@@ -144,7 +144,7 @@ func TestMySQLSelectionRefusals(t *testing.T) {
 	dir := t.TempDir() + "/a"
 	mustExit(t, 0, "dump", "--source", from.URL(src), "--to", dir, "-T", "log")
 	for _, args := range [][]string{append(run, "-T", "log"), {"restore", "--from", dir, "--target", to.URL(dst)}} {
-		if r := execute(t, faults("ledger.chunk:after:2"), 0, args...); r.code != -1 {
+		if r := execute(t, faults("ledger.exec:after:4"), 0, args...); r.code != -1 {
 			t.Fatalf("it was never killed: exit code %d\n%s%s", r.code, r.out, r.errors)
 		}
 		if args[0] == "run" {
