@@ -130,6 +130,11 @@ func mariaMove(ctx context.Context, from, to *testbed.MariaDB, dir string, env [
 	if err := to.Exec(ctx, "", "DROP DATABASE IF EXISTS "+mariaDB+"; CREATE DATABASE "+mariaDB); err != nil {
 		return 0, err
 	}
+	for _, m := range []*testbed.MariaDB{from, to} {
+		if err := settle(ctx, m); err != nil {
+			return 0, err
+		}
+	}
 	work, err := os.MkdirTemp(dir, "work")
 	if err != nil {
 		return 0, err
@@ -150,6 +155,34 @@ func mariaMove(ctx context.Context, from, to *testbed.MariaDB, dir string, env [
 		}
 	}
 	return took, errors.Join(err, os.RemoveAll(work))
+}
+
+// settle has a server write what waits in its memory, so that nobody pays for what others left behind.
+func settle(ctx context.Context, m *testbed.MariaDB) error {
+	const limit = "innodb_max_dirty_pages_pct"
+	was, err := m.Value(ctx, "", "SELECT @@"+limit)
+	if err != nil {
+		return err
+	}
+	if err := m.Exec(ctx, "", "SET GLOBAL "+limit+" = 0"); err != nil {
+		return err
+	}
+	for dirty := "?"; dirty != "0" && err == nil; {
+		if err = pause(ctx, 100*time.Millisecond); err == nil {
+			dirty, err = m.Value(ctx, "", "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'INNODB_BUFFER_POOL_PAGES_DIRTY'")
+		}
+	}
+	return errors.Join(err, m.Exec(context.WithoutCancel(ctx), "", "SET GLOBAL "+limit+" = "+was))
+}
+
+// pause waits, no longer than ctx lasts.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // scaled puts numbers of rows into the mix: <3000> is 3000 thousand at scale 1.

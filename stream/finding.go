@@ -91,6 +91,12 @@ type Needs struct {
 	Bytes  int64
 	// Clock is by how much the server's clock is ahead of this machine's.
 	Clock time.Duration
+	// What follows only MySQL and MariaDB tell. Collations are those of tables and columns; Settings are the server's own, by name.
+	Collations []string
+	Settings   map[string]string
+	// Keyless names the tables that have no primary key, Versioned those that keep their rows' past, Running the events that
+	// are switched on, and Namers the programs whose text names their own database.
+	Keyless, Versioned, Running, Namers []string
 }
 
 // Offer is what a target tells of itself.

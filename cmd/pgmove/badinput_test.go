@@ -14,6 +14,7 @@ import (
 // TestBadInputs: whatever is wrong with an argument, a report or a heartbeat, it is refused with a message and a code of its
 // own kind, and nothing is touched.
 func TestBadInputs(t *testing.T) {
+	t.Parallel()
 	p, src, _ := shopDatabases(t)
 	dst := testbed.Database(t, p)
 	huge := strings.Repeat("x", 1<<20)

@@ -86,6 +86,7 @@ func (b birds) activity(ctx context.Context, t *testing.T, p *testbed.Postgres) 
 // TestCanaries puts a secret into every place that takes one, runs every subcommand well and badly, and looks for the
 // secrets in all that comes out.
 func TestCanaries(t *testing.T) {
+	t.Parallel()
 	p, s3 := testbed.OwnPostgres(t, testbed.PostgresOptions{}), testbed.SharedS3(t)
 	id, err := age.GenerateX25519Identity()
 	if err != nil {

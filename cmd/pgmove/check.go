@@ -13,9 +13,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/pgmove/pgmove/dump/mysource"
 	"github.com/pgmove/pgmove/dump/pgsource"
-	"github.com/pgmove/pgmove/internal/pgsession"
-	"github.com/pgmove/pgmove/restore/pgtarget"
 	"github.com/pgmove/pgmove/stream"
 	"github.com/pgmove/pgmove/validate"
 )
@@ -43,7 +42,7 @@ func newCheckCommand() *cli.Command {
 		Flags: join([]cli.Flag{sourceFlag(), targetFlag(),
 			&cli.StringFlag{Name: "via", Usage: "`LOCATION` of the archive on the way: what may be done there is tried"},
 			&cli.StringFlag{Name: "format", Value: "table", Usage: "table or json"},
-			jobsFlag(), toolFlag(), rolesFlag()}, validateFlags(), ownerFlags(), dumpFlags(), locationFlags(), sealFlags()),
+			jobsFlag(), toolFlag(), rolesFlag(), definerFlag()}, validateFlags(), ownerFlags(), dumpFlags(), locationFlags(), sealFlags()),
 		Action: func(c *cli.Context) error { return runCheck(c) },
 	}
 }
@@ -97,7 +96,7 @@ func runCheck(c *cli.Context) error {
 // checkSides asks the databases that are given: both at once, and the target then for what the source needs.
 func checkSides(ctx context.Context, c *cli.Context, full bool) (*checked, error) {
 	res := &checked{Findings: []stream.Finding{}}
-	var conns [2]*pgsession.Conn
+	var conns [2]conn
 	for i, side := range []string{"source", "target"} {
 		if !given(c, side) {
 			continue
@@ -106,19 +105,14 @@ func checkSides(ctx context.Context, c *cli.Context, full bool) (*checked, error
 		if err != nil {
 			return nil, err
 		}
-		pg, ok := co.(*pgsession.Conn)
-		switch {
-		case ok:
-			conns[i] = pg
-		case full:
-			return nil, stream.Fail(stream.Usage, "--%s: pgmove check knows PostgreSQL alone yet", side).
-				WithHint("run refuses what a MySQL or MariaDB server lacks before it touches the target; docs/mysql.md tells what it asks for")
-		default:
-			return res, nil // opening that engine's sides refuses what blocks, one by one
+		conns[i] = co
+	}
+	if conns[0] != nil && conns[1] != nil {
+		if err := sameEngine(engineOf(conns[0]), engineOf(conns[1])); err != nil {
+			return nil, err
 		}
 	}
-	roles, err := rolesMode(c)
-	if err != nil {
+	if _, err := rolesMode(c); err != nil {
 		return nil, err
 	}
 	sel, err := selection(c)
@@ -128,8 +122,7 @@ func checkSides(ctx context.Context, c *cli.Context, full bool) (*checked, error
 	var needs *stream.Needs
 	if conns[0] != nil {
 		var list []stream.Finding
-		needs, list, err = pgsource.Check(ctx, conns[0], pgsource.Options{Jobs: c.Int("jobs"), BinDir: c.String("pg-bin"), NoOwner: c.Bool("no-owner"),
-			NoACL: c.Bool("no-acl"), Selection: sel, Roles: roles, Patience: patience}, full)
+		needs, list, err = askSource(ctx, c, conns[0], sel, full)
 		if err := res.take(list, err); err != nil {
 			return nil, err
 		}
@@ -139,13 +132,16 @@ func checkSides(ctx context.Context, c *cli.Context, full bool) (*checked, error
 	}
 	// A target that has its schema already is looked at by the restore alone.
 	if conns[1] != nil && sel.Has(stream.PreData) {
-		offer, list, err := pgtarget.Check(ctx, conns[1], pgtarget.Options{NoOwner: c.Bool("no-owner"), NoACL: c.Bool("no-acl"), Clean: c.Bool("clean"), Sessions: 2*c.Int("jobs") + 1, Patience: patience}, needs, full)
+		offer, list, err := askTarget(ctx, c, conns[1], needs, full)
 		if err := res.take(list, err); err != nil {
 			return nil, err
 		}
 		if offer != nil {
 			if full {
 				res.clock("target", conns[1].Name(), offer.Clock)
+			}
+			if engineOf(conns[1]) == mysource.Engine {
+				return res, nil
 			}
 			if err := res.tool(ctx, c, conns[1].Name(), offer.VersionNum); err != nil {
 				return nil, err

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -19,14 +19,24 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgmove/pgmove/dump/mysource"
 	"github.com/pgmove/pgmove/dump/pgsource"
 	"github.com/pgmove/pgmove/internal/testbed"
+	"github.com/pgmove/pgmove/restore/mytarget"
 	"github.com/pgmove/pgmove/restore/pgtarget"
 	"github.com/pgmove/pgmove/stream"
 )
 
-// provoked are the findings that tests made appear.
+// provoked are the findings that tests made appear, by the engine that was asked and their ids.
 var provoked sync.Map
+
+// askedEngine names the engine that arguments are of.
+func askedEngine(args []string) string {
+	if slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "mysql://") }) {
+		return mysource.Engine
+	}
+	return "postgresql"
+}
 
 // check runs pgmove check and returns its findings by their ids. It fails the test unless those are there, and each with the severity
 // that it is to have.
@@ -45,11 +55,11 @@ func check(t *testing.T, code int, args []string, want ...string) map[string]str
 	}
 	found := map[string]stream.Finding{}
 	for _, f := range res.Findings {
-		if f.Severity != allSeverities()[f.ID] || f.Msg == "" || f.Object == "" || f.Hint == "" {
+		if f.Severity != severitiesOf(askedEngine(args))[f.ID] || f.Msg == "" || f.Object == "" || f.Hint == "" {
 			t.Errorf("not a whole finding: %+v", f)
 		}
 		found[f.ID] = f
-		provoked.Store(f.ID, true)
+		provoked.Store(askedEngine(args)+" "+f.ID, true)
 	}
 	for _, id := range want {
 		if _, ok := found[id]; !ok {
@@ -62,14 +72,47 @@ func check(t *testing.T, code int, args []string, want ...string) map[string]str
 	return found
 }
 
-func allSeverities() map[string]stream.Severity {
+// severitiesOf are the findings that an engine's databases may have.
+func severitiesOf(engine string) map[string]stream.Severity {
 	all := map[string]stream.Severity{}
-	for _, m := range []map[string]stream.Severity{pgsource.Severities, pgtarget.Severities, ownSeverities} {
-		for id, s := range m {
-			all[id] = s
-		}
+	lists := []map[string]stream.Severity{pgsource.Severities, pgtarget.Severities, ownSeverities}
+	if engine == mysource.Engine {
+		lists = []map[string]stream.Severity{mysource.Severities, mytarget.Severities, {"clock-differs": ownSeverities["clock-differs"]}}
+	}
+	for _, m := range lists {
+		maps.Copy(all, m)
 	}
 	return all
+}
+
+// mustBeProvoked fails the test unless tests provoked each finding of the engine, and docs/check.md has them all and no others.
+func mustBeProvoked(t *testing.T, engine string) {
+	t.Helper()
+	b, err := os.ReadFile("../../docs/check.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pg, my, ok := strings.Cut(string(b), "\n## Findings of MySQL and MariaDB\n")
+	if !ok {
+		t.Fatal("docs/check.md has no findings of MySQL and MariaDB")
+	}
+	text := map[string]string{"postgresql": pg, mysource.Engine: my}[engine]
+	doc := map[string]string{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z0-9-]+)` \\| (block|warn|note) \\|").FindAllStringSubmatch(text, -1) {
+		doc[m[1]] = m[2]
+	}
+	for id, s := range severitiesOf(engine) {
+		if _, ok := provoked.Load(engine + " " + id); !ok {
+			t.Errorf("no test provokes %s", id)
+		}
+		if doc[id] != string(s) {
+			t.Errorf("docs/check.md says %q of %s, which is %s", doc[id], id, s)
+		}
+		delete(doc, id)
+	}
+	for id := range doc {
+		t.Errorf("docs/check.md has %s, which there is not", id)
+	}
 }
 
 // blocking lists the ids of what blocks.
@@ -105,28 +148,8 @@ func TestCheckFindings(t *testing.T) {
 			t.Run(c.name, func(t *testing.T) { c.f(t) })
 		}
 	})
-	if t.Failed() {
-		return
-	}
-	b, err := os.ReadFile("../../docs/check.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc := map[string]string{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z0-9-]+)` \\| (block|warn|note) \\|").FindAllStringSubmatch(string(b), -1) {
-		doc[m[1]] = m[2]
-	}
-	for id, s := range allSeverities() {
-		if _, ok := provoked.Load(id); !ok {
-			t.Errorf("no test provokes %s", id)
-		}
-		if doc[id] != string(s) {
-			t.Errorf("docs/check.md says %q of %s, which is %s", doc[id], id, s)
-		}
-		delete(doc, id)
-	}
-	for id := range doc {
-		t.Errorf("docs/check.md has %s, which there is not", id)
+	if !t.Failed() {
+		mustBeProvoked(t, "postgresql")
 	}
 }
 
@@ -307,16 +330,22 @@ func checkOldServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	check(t, 10, []string{"--source", altered(t, p.URL(testbed.Database(t, p)), num, "090624")}, "source-too-old")
+}
+
+// altered returns the URL by which a server is reached through a proxy that exchanges words in what the server says, each for one as long.
+func altered(t *testing.T, server string, oldnew ...string) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	u, err := url.Parse(p.URL(testbed.Database(t, p)))
+	u, err := url.Parse(server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := u.Host
+	host, words := u.Host, strings.NewReplacer(oldnew...)
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -325,7 +354,7 @@ func checkOldServer(t *testing.T) {
 			}
 			go func() {
 				defer func() { _ = c.Close() }()
-				s, err := net.Dial("tcp", server) //nolint:noctx // it ends with the server
+				s, err := net.Dial("tcp", host) //nolint:noctx // it ends with the server
 				if err != nil {
 					return
 				}
@@ -334,7 +363,7 @@ func checkOldServer(t *testing.T) {
 				buf := make([]byte, 1<<16)
 				for {
 					n, err := s.Read(buf)
-					if _, werr := c.Write(bytes.ReplaceAll(buf[:n], []byte(num), []byte("090624"))); err != nil || werr != nil {
+					if _, werr := io.WriteString(c, words.Replace(string(buf[:n]))); err != nil || werr != nil {
 						return
 					}
 				}
@@ -342,11 +371,17 @@ func checkOldServer(t *testing.T) {
 		}
 	}()
 	u.Host = l.Addr().String()
-	check(t, 10, []string{"--source", u.String()}, "source-too-old")
+	return u.String()
 }
 
 // denying is an S3 server that refuses some requests.
 func denying(t *testing.T, s3 *testbed.S3, refused func(*http.Request) bool) string {
+	t.Helper()
+	return before(t, s3, refused, nil)
+}
+
+// before is an address of the S3 server at which some requests are refused, and answers changed.
+func before(t *testing.T, s3 *testbed.S3, refused func(*http.Request) bool, change func(*http.Response) error) string {
 	t.Helper()
 	u, err := url.Parse(s3.Endpoint())
 	if err != nil {
@@ -355,7 +390,7 @@ func denying(t *testing.T, s3 *testbed.S3, refused func(*http.Request) bool) str
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(u)
 		r.Out.Host = r.In.Host // it is signed
-	}}
+	}, ModifyResponse: change}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -410,6 +445,13 @@ func checkVia(t *testing.T) {
 		bucket = testbed.Bucket(t, s3)
 		via[1] = "s3://" + bucket + "/some/prefix"
 	}
+	late := before(t, s3, func(*http.Request) bool { return false }, func(r *http.Response) error {
+		r.Header.Set("Date", time.Now().Add(-time.Minute).UTC().Format(http.TimeFormat))
+		return nil
+	})
+	if f := check(t, 0, append(via, "--s3-endpoint", late), "clock-differs")["clock-differs"]; f.Side != "via" || !strings.Contains(f.Msg, "-1m") {
+		t.Errorf("the clock's finding: %+v", f)
+	}
 	check(t, 10, []string{"--via", "s3://no-such-bucket/x", "--s3-path-style"}, "via-unreachable")
 	dir := t.TempDir()
 	check(t, 0, []string{"--via", dir + "/a/b/c"})
@@ -440,7 +482,8 @@ func checkReach(t *testing.T) {
 	check(t, 12, []string{"--source", p.URLAs("postgres", canary, db), "--target", p.URL(db)}, "source-unreachable", "slow-wal-level")
 	check(t, 10, []string{"--source", p.URL("no_such_database")}, "source-unreachable")
 	mustExit(t, 3, "check")
-	wantText(t, mustExit(t, 3, "check", "--target", "mysql://u@localhost/x"), "PostgreSQL alone")
+	wantText(t, mustExit(t, 3, "check", "--source", p.URL(db), "--target", "mysql://u@localhost/x"), "PostgreSQL cannot be moved to MySQL or MariaDB")
+	wantText(t, mustExit(t, 3, "check", "--source", "mysql://u@localhost/x", "--target", p.URL(db)), "MySQL or MariaDB cannot be moved to PostgreSQL")
 	mustExit(t, 3, "check", "--source", p.URL(db), "--format", "xml")
 	mustExit(t, 3, "check", "--source", p.URL(db), "--roles", "all")
 }

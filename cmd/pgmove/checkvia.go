@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -57,6 +58,14 @@ func (r *checked) via(ctx context.Context, c *cli.Context) error {
 		f.Failed(t.id, err)
 		if last := &f.List[len(f.List)-1]; last.Hint == "" {
 			last.Hint = "allow it; docs/s3.md has the permissions of both sides"
+		}
+	}
+	if s, ok := store.(interface {
+		Clock(context.Context) (time.Duration, error)
+	}); ok {
+		// Where that fails the list above has it already.
+		if ahead, err := s.Clock(ctx); err == nil {
+			r.clock("via", loc.text, ahead)
 		}
 	}
 	return r.take(f.List, nil)

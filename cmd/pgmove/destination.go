@@ -109,7 +109,7 @@ func (d *destination) open(ctx context.Context, c *cli.Context, src stream.Sourc
 
 // restoreOptions are what restore.Run is told.
 func (d *destination) restoreOptions(c *cli.Context, o stream.Observer) restore.Options {
-	opts := restore.Options{Jobs: c.Int("jobs"), Continue: d.goOn, Roles: d.roles, NoAnalyze: c.Bool("no-analyze"), StageFrom: stageFrom, Retry: retry, Observe: o,
+	opts := restore.Options{Jobs: c.Int("jobs"), Continue: d.goOn, Roles: d.roles, NoAnalyze: c.Bool("no-analyze"), StageFrom: stageFrom(d.conn), Retry: retry, Observe: o,
 		Sections: d.selection.Sections, SchemaOnly: d.selection.SchemaOnly}
 	if d.early != nil {
 		opts.Check = d.early

@@ -249,6 +249,7 @@ func TestRunTellsRows(t *testing.T) {
 	p, src, dst := shopDatabases(t)
 	args := []string{"run", "--source", p.URL(src), "--target", p.URL(dst), "--keep-ledger"}
 	mustExit(t, 0, args...)
+	wantText(t, mustExit(t, 10, args[:5]...), "ended there, and its ledger was kept")
 	testbed.SQL(t, p, dst, "UPDATE orders SET note = 'changed' WHERE id = 6")
 	wantText(t, mustExit(t, 30, append(args, "--resume", "--validate", "rows")...), "public.orders: 1 different", "id=6")
 	// Once the source goes on there is nothing to resume, and what the target holds is its own.
@@ -261,6 +262,7 @@ func TestRunTellsRows(t *testing.T) {
 
 // TestDrillDownReadsLittle: of a million rows almost none are sent to find three that differ.
 func TestDrillDownReadsLittle(t *testing.T) {
+	t.Parallel()
 	p := testbed.Shared(t, 0)
 	src := testbed.Database(t, p)
 	const many = `CREATE TABLE million (id bigint PRIMARY KEY, a int, v text);
@@ -287,6 +289,7 @@ func TestDrillDownReadsLittle(t *testing.T) {
 
 // TestDrillDownMySQL: rows that differ are told between two servers of MySQL's family too.
 func TestDrillDownMySQL(t *testing.T) {
+	t.Parallel()
 	from, to := mariaServers(t)
 	src := testbed.MariaDatabase(t, "", from)
 	if err := from.Exec(t.Context(), src, "CREATE TABLE item (id int PRIMARY KEY, t text, b varbinary(20)); INSERT INTO item SELECT seq, concat('row ', seq), x'00ff' FROM seq_1_to_3000; UPDATE item SET t = NULL WHERE id = 7; CREATE TABLE keyless (a int, t text); INSERT INTO keyless SELECT seq % 5, 'x' FROM seq_1_to_50"); err != nil {

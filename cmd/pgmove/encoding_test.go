@@ -8,6 +8,7 @@ import (
 
 // TestEncodings moves databases whose names and rows are not UTF-8.
 func TestEncodings(t *testing.T) {
+	t.Parallel()
 	p := testbed.Shared(t, 0)
 	for _, c := range []struct {
 		name, fixture, from, to string

@@ -173,12 +173,18 @@ func definer(c *cli.Context) (mytarget.Definer, error) {
 	return mytarget.ParseDefiner(c.String("definer"))
 }
 
-func openMyTarget(ctx context.Context, c *cli.Context, co *mysession.Conn, o stream.Observer) (*mytarget.Target, error) {
+// myTargetOptions are what the flags say of restoring to a MySQL database.
+func myTargetOptions(c *cli.Context, o stream.Observer) (mytarget.Options, error) {
 	d, err := definer(c)
+	return mytarget.Options{Definer: d, ReadBack: c.String("validate") != string(validate.None) && !c.Bool("no-schema-check"), Resume: c.Bool("resume"), Clean: c.Bool("clean"), Sessions: 2*c.Int("jobs") + 1, Patience: patience, Observe: o}, err
+}
+
+func openMyTarget(ctx context.Context, c *cli.Context, co *mysession.Conn, o stream.Observer) (*mytarget.Target, error) {
+	opts, err := myTargetOptions(c, o)
 	if err != nil {
 		return nil, err
 	}
-	return mytarget.Open(ctx, co, mytarget.Options{Definer: d, ReadBack: c.String("validate") != string(validate.None) && !c.Bool("no-schema-check"), Resume: c.Bool("resume"), Clean: c.Bool("clean"), Sessions: 2*c.Int("jobs") + 1, Patience: patience, Observe: o})
+	return mytarget.Open(ctx, co, opts)
 }
 
 var (

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -54,15 +56,14 @@ var stale = []string{`^matview "mv"."stale"$`, `"pgmove_conf"."(not_configuratio
 // database makes a database that goes with its cluster: one with subscriptions can't be dropped.
 func database(t *testing.T, p *testbed.Postgres) string {
 	t.Helper()
-	databases++
-	name := fmt.Sprintf("every%d", databases)
+	name := fmt.Sprintf("every%d", databases.Add(1))
 	if err := p.CreateDatabase(t.Context(), name, ""); err != nil {
 		t.Fatal(err)
 	}
 	return name
 }
 
-var databases int
+var databases atomic.Int32
 
 func connect(t *testing.T, url string) *pgconn.PgConn {
 	t.Helper()
@@ -87,31 +88,42 @@ func loadEverything(t *testing.T, p *testbed.Postgres, db string, o testbed.Fixt
 	_ = c.Close(t.Context())
 }
 
-// inStages has entries applied in stages for tables of that many bytes and more.
-func inStages(t *testing.T, from int64) {
-	old := stageFrom
-	stageFrom = from
-	t.Cleanup(func() { stageFrom = old })
+// staged are the targets, by their names for messages, to which inStages was applied.
+var staged sync.Map
+
+// inStages has entries applied in stages to a database, however small its tables are.
+func inStages(t *testing.T, p *testbed.Postgres, db string) {
+	t.Helper()
+	asked := new(atomic.Bool)
+	staged.Store(p.Addr()+"/"+db, asked)
+	t.Cleanup(func() {
+		if !asked.Load() {
+			t.Errorf("nothing was applied in stages to %s", db)
+		}
+	})
 }
 
 // TestEverything moves the fixture of all traps: directly, and through archives in many chunks.
 func TestEverything(t *testing.T) {
+	t.Parallel()
 	p := testbed.OwnPostgres(t, testbed.PostgresOptions{Settings: map[string]string{"max_locks_per_transaction": "256"}})
 	without := prepareCluster(t, p)
 	src := database(t, p)
 	loadEverything(t, p, src, testbed.FixtureOptions{Superuser: true, Without: without})
 	for _, c := range []struct {
 		name   string
-		stages int64
+		stages bool
 		args   []string
 	}{
-		{"direct", 0, nil},
-		{"direct in chunks", 1, []string{"--split-size", "16kB", "--jobs", "4"}},
-		{"directory in chunks", 1, []string{"--split-size", "64kB", "--via", "file://" + t.TempDir() + "/a"}},
+		{"direct", false, nil},
+		{"direct in chunks", true, []string{"--split-size", "16kB", "--jobs", "4"}},
+		{"directory in chunks", true, []string{"--split-size", "64kB", "--via", "file://" + t.TempDir() + "/a"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			inStages(t, c.stages)
 			dst := database(t, p)
+			if c.stages {
+				inStages(t, p, dst)
+			}
 			mustExit(t, 0, append([]string{"run", "--source", p.URL(src), "--target", p.URL(dst)}, c.args...)...)
 			testbed.MustBeEqual(t, p, src, p, dst, stale...)
 		})
@@ -121,6 +133,7 @@ func TestEverything(t *testing.T) {
 // TestEverythingStock has the pg_restore of each version restore our archives of all that it can
 // restore at all, split into many chunks, each to a server of its own version.
 func TestEverythingStock(t *testing.T) {
+	t.Parallel()
 	servers := map[int]*testbed.Postgres{}
 	without := map[string]bool{}
 	for _, major := range []int{testbed.DefaultMajor(), 17, 18} {
@@ -184,6 +197,7 @@ func TestEverythingStock(t *testing.T) {
 
 // TestEverythingNonSuperuser moves all that needs no superuser, as the databases' owner.
 func TestEverythingNonSuperuser(t *testing.T) {
+	t.Parallel()
 	p := testbed.OwnPostgres(t, testbed.PostgresOptions{Settings: map[string]string{"max_locks_per_transaction": "256"}})
 	prepareCluster(t, p)
 	const password = "owner's:p@ss/word"
@@ -214,6 +228,7 @@ func TestEverythingNonSuperuser(t *testing.T) {
 
 // TestUnmovable moves what can't be moved as it is: it must never end in success without a word.
 func TestUnmovable(t *testing.T) {
+	t.Parallel()
 	p, other := testbed.OwnPostgres(t, testbed.PostgresOptions{}), testbed.OwnPostgres(t, testbed.PostgresOptions{})
 	prepareCluster(t, p)
 	prepareCluster(t, other)

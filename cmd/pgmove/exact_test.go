@@ -20,6 +20,7 @@ func still(t *testing.T) *testbed.Postgres {
 // TestResumeUnchanged: of a source that provably did not change nothing is read twice, and a restore that
 // follows doesn't even notice.
 func TestResumeUnchanged(t *testing.T) {
+	t.Parallel()
 	a, p := still(t), testbed.Shared(t, 0)
 	src := testbed.Database(t, a)
 	testbed.SQL(t, a, src, much)
@@ -58,6 +59,7 @@ func TestResumeUnchanged(t *testing.T) {
 // TestResumeTwoSides: a dump that resumes under another snapshot is another run; the restore that followed it ends,
 // and goes on with the new one.
 func TestResumeTwoSides(t *testing.T) {
+	t.Parallel()
 	p := testbed.Shared(t, 0)
 	src, dst, dir := testbed.Database(t, p), testbed.Database(t, p), t.TempDir()+"/archive"
 	testbed.SQL(t, p, src, much)

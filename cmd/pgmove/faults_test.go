@@ -155,7 +155,7 @@ func (f *faultBed) nothingLeft() {
 			f.t.Errorf("the output shows a password:\n%s", f.out)
 		}
 		left := ""
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 			n, err := s.p.Value(f.t.Context(), "postgres", fmt.Sprintf(`SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = '%[1]s' AND backend_type = 'client backend')
 				+ (SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE d.datname = '%[1]s' AND locktype = 'advisory')
 				+ (SELECT count(*) FROM pg_replication_slots) + (SELECT count(*) FROM pg_prepared_xacts)`, s.db))
@@ -182,7 +182,7 @@ var ownCode = regexp.MustCompile(`github\.com/pgmove/pgmove/(dump|restore|stream
 func noGoroutines(t *testing.T) {
 	t.Helper()
 	var left, driver []string
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		buf := make([]byte, 4<<20)
 		left, driver = nil, nil
 		for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
@@ -209,7 +209,7 @@ func (f *faultBed) until(p *testbed.Postgres, db, query string) {
 
 // untilOrEnd is until that the run's end ends too.
 func (f *faultBed) untilOrEnd(p *testbed.Postgres, db, query string) bool {
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if v, err := p.Value(f.t.Context(), db, query); err == nil && v == "t" {
 			return true
 		}

@@ -28,8 +28,8 @@ var (
 	standStill time.Duration
 )
 
-// stageFrom is restore.Options.StageFrom. A variable for the tests alone, whose tables are small.
-var stageFrom int64
+// stageFrom is restore.Options.StageFrom for a target. A variable for the tests alone, whose tables are small.
+var stageFrom = func(conn) int64 { return 0 }
 
 func sourceFlag() cli.Flag {
 	return &cli.StringFlag{Name: "source", EnvVars: []string{"PGMOVE_SOURCE"}, Usage: "source `URL`: postgres://… or key=value pairs, as libpq takes them; mysql://… or mariadb://…"}

@@ -9,6 +9,7 @@ import (
 
 // TestGolden reads the archives that earlier versions wrote.
 func TestGolden(t *testing.T) {
+	t.Parallel()
 	const dir = "../../testdata/archives/"
 	p := testbed.Shared(t, 0)
 	src := testbed.Database(t, p)

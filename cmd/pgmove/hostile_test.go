@@ -105,6 +105,7 @@ ALTER DATABASE ` + db + ` SET search_path = public, pg_catalog;
 // TestHostileDatabase moves, validates and resumes a database that is made to be run: no impostor is ever called, on
 // either side.
 func TestHostileDatabase(t *testing.T) {
+	t.Parallel()
 	p := testbed.OwnPostgres(t, testbed.PostgresOptions{Settings: map[string]string{"autovacuum": "off"}})
 	src := database(t, p)
 	const mark = "HM" // short: names have 63 bytes
@@ -136,8 +137,8 @@ func TestHostileDatabase(t *testing.T) {
 		{"in chunks", []string{"--jobs", "3", "--split-size", "16kB"}},
 		{"through a folder", []string{"--jobs", "1", "--via", t.TempDir() + "/a", "--split-size", "16kB"}},
 	} {
-		inStages(t, 1)
 		logged, dst := len(p.Log()), database(t, p)
+		inStages(t, p, dst)
 		out := mustExit(t, 0, append([]string{"run", "--source", u(src), "--target", u(dst)}, c.args...)...)
 		_ = out
 		mustExit(t, 0, "validate", "--source", u(src), "--target", u(dst))

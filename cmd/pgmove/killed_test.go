@@ -122,6 +122,7 @@ func whole(before, after map[string]string, chunk string) bool {
 
 // TestKilledAtLedger kills a direct run before and after each kind of the ledger's writes.
 func TestKilledAtLedger(t *testing.T) {
+	t.Parallel()
 	p := testbed.Shared(t, 0)
 	src := testbed.Database(t, p)
 	testbed.SQL(t, p, src, much)
@@ -138,6 +139,7 @@ func TestKilledAtLedger(t *testing.T) {
 
 // TestKilledAtTheEnd kills a run before and after the ledger is dropped; to resume what had ended verifies it.
 func TestKilledAtTheEnd(t *testing.T) {
+	t.Parallel()
 	p, src, _ := shopDatabases(t)
 	for _, point := range []string{"ledger.finish:before:1", "ledger.finish:after:1"} {
 		dst := testbed.Database(t, p)
@@ -163,6 +165,7 @@ func TestKilledAtTheEnd(t *testing.T) {
 
 // TestKilledAtArchive kills a run through a folder before and after each of the archive's writes.
 func TestKilledAtArchive(t *testing.T) {
+	t.Parallel()
 	p := testbed.Shared(t, 0)
 	src := testbed.Database(t, p)
 	testbed.SQL(t, p, src, much)
@@ -193,6 +196,7 @@ func TestKilledAtArchive(t *testing.T) {
 
 // TestKilledRestore kills restores of a sealed archive, and dumps.
 func TestKilledRestore(t *testing.T) {
+	t.Parallel()
 	p := testbed.Shared(t, 0)
 	src := testbed.Database(t, p)
 	testbed.SQL(t, p, src, much)

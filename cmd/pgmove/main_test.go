@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +22,13 @@ func TestMain(m *testing.M) {
 	patience = time.Second
 	retry = stream.Retry{Tries: 6, First: 50 * time.Millisecond, Most: 500 * time.Millisecond}
 	standStill = 3 * time.Second
+	stageFrom = func(c conn) int64 {
+		if asked, ok := staged.Load(c.Name()); ok {
+			asked.(*atomic.Bool).Store(true)
+			return 1
+		}
+		return 0
+	}
 	begun = func(c *cli.Context) {
 		if parsed, ok := calls.Load(c.App.Writer); ok {
 			parsed.(func())()
@@ -98,6 +106,7 @@ func shopDatabases(t *testing.T) (p *testbed.Postgres, source, target string) {
 }
 
 func TestRunDirect(t *testing.T) {
+	t.Parallel()
 	p, src, dst := shopDatabases(t)
 	report := filepath.Join(t.TempDir(), "report.json")
 	out := mustExit(t, 0, "run", "--source", p.URL(src), "--target", p.URL(dst), "--report", report)
@@ -133,15 +142,12 @@ func TestRunDirect(t *testing.T) {
 // TestRunVia moves through a directory and through S3, with each compression, in many chunks, and
 // has stock pg_restore restore what remains there.
 func TestRunVia(t *testing.T) {
+	t.Parallel()
 	bin, ok := testbed.ClientBin(testbed.DefaultMajor())
 	if !ok {
 		t.Fatal("no pg_restore")
 	}
-	s3 := testbed.SharedS3(t)
-	for _, kv := range s3.Env() {
-		k, v, _ := strings.Cut(kv, "=")
-		t.Setenv(k, v)
-	}
+	s3 := shareS3(t)
 	for _, c := range []struct {
 		compress string
 		s3       bool
@@ -189,6 +195,7 @@ func TestRunVia(t *testing.T) {
 
 // TestValidateFindsOneChange makes one change at a time on a target that was equal.
 func TestValidateFindsOneChange(t *testing.T) {
+	t.Parallel()
 	p, src, dst := shopDatabases(t)
 	report := filepath.Join(t.TempDir(), "report.json")
 	mustExit(t, 0, "run", "--source", p.URL(src), "--target", p.URL(dst), "--report", report)

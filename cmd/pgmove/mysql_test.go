@@ -32,14 +32,11 @@ func mustBeEqualMaria(t *testing.T, from *testbed.MariaDB, src string, to *testb
 
 // TestMySQLEverything moves the fixture of all traps from one server to another, each way.
 func TestMySQLEverything(t *testing.T) {
+	t.Parallel()
 	from, to := mariaServers(t)
 	src := testbed.MariaDatabase(t, "", from)
 	testbed.MariaFixture(t, from, src)
-	s3 := testbed.SharedS3(t)
-	for _, kv := range s3.Env() {
-		k, v, _ := strings.Cut(kv, "=")
-		t.Setenv(k, v)
-	}
+	s3 := shareS3(t)
 	for _, c := range []struct {
 		name string
 		args []string
@@ -73,6 +70,7 @@ func myloader(t *testing.T, m *testbed.MariaDB, dir string, threads int) {
 
 // TestMySQLStockLoader: stock myloader restores an archive of pgmove's whole, and so does pgmove when its own part is gone.
 func TestMySQLStockLoader(t *testing.T) {
+	t.Parallel()
 	from, to := mariaServers(t)
 	src := testbed.MariaDatabase(t, "", from)
 	testbed.MariaFixture(t, from, src)
@@ -90,6 +88,7 @@ func TestMySQLStockLoader(t *testing.T) {
 
 // TestMySQLValidate: what was moved compares with the report, the archive and the source; one row changed does not.
 func TestMySQLValidate(t *testing.T) {
+	t.Parallel()
 	from, src, to, dst := bazaarDatabases(t)
 	dir := t.TempDir()
 	report, archive := filepath.Join(dir, "report.json"), filepath.Join(dir, "archive")
@@ -142,6 +141,7 @@ func TestMySQLValidate(t *testing.T) {
 
 // TestMySQLTwoSides dumps on one side and restores on the other while that goes on.
 func TestMySQLTwoSides(t *testing.T) {
+	t.Parallel()
 	from, src, to, dst := bazaarDatabases(t)
 	dir := t.TempDir() + "/a"
 	restored := beside(t, "restore", "--wait", "--from", dir, "--target", to.URL(dst))
@@ -156,6 +156,7 @@ func TestMySQLTwoSides(t *testing.T) {
 
 // TestMySQLStockDumper: pgmove restores what stock mydumper wrote, and an archive of its own whose own part is gone.
 func TestMySQLStockDumper(t *testing.T) {
+	t.Parallel()
 	from, to := mariaServers(t)
 	src := testbed.MariaDatabase(t, "", from)
 	testbed.MariaSQL(t, from, src, muchBazaar+`

@@ -54,6 +54,7 @@ func killedMaria(t *testing.T, point string, change func(), args ...string) {
 
 // TestMySQLKilled kills direct runs between what they do and its ledger row, and before and after that row, while the source changes.
 func TestMySQLKilled(t *testing.T) {
+	t.Parallel()
 	from, to := mariaServers(t)
 	for _, point := range []string{"ledger.prepare:after:1", "ledger.exec:before:4", "ledger.chunk:before:2", "ledger.chunk:after:7", "ledger.exec:before:14",
 		"ledger.exec:before:18", "ledger.resume:after:1", "ledger.finish:before:1"} {
@@ -72,6 +73,7 @@ func TestMySQLKilled(t *testing.T) {
 
 // TestMySQLKilledRestore kills a dump, which resumes, and restores of its archive, which resume exactly.
 func TestMySQLKilledRestore(t *testing.T) {
+	t.Parallel()
 	from, to := mariaServers(t)
 	src := testbed.MariaDatabase(t, "", from)
 	testbed.MariaSQL(t, from, src, muchBazaar)

@@ -36,6 +36,7 @@ func TestNonSuperuser(t *testing.T) {
 // TestLargeObjects compares the contents of large objects of all awkward sizes, by
 // the server's own means.
 func TestLargeObjects(t *testing.T) {
+	t.Parallel()
 	p := testbed.Shared(t, 0)
 	src := testbed.Database(t, p)
 	testbed.SQL(t, p, src, `SELECT lo_from_bytea(100000 + g, convert_to(repeat(chr(65 + g % 26), g), 'UTF8')) FROM generate_series(0, 1200) g;
@@ -112,6 +113,7 @@ func TestSourceInMotion(t *testing.T) {
 // TestChecksThatReadOtherTables: a CHECK may call a function that reads another table, or one
 // that needs a search_path.
 func TestChecksThatReadOtherTables(t *testing.T) {
+	t.Parallel()
 	p := testbed.Shared(t, 0)
 	src := testbed.Database(t, p)
 	testbed.SQL(t, p, src, `CREATE TABLE small (id int PRIMARY KEY); INSERT INTO small SELECT generate_series(1, 50);
@@ -140,6 +142,7 @@ func TestChecksThatReadOtherTables(t *testing.T) {
 
 // TestSelection moves a part, and compares that part.
 func TestSelection(t *testing.T) {
+	t.Parallel()
 	p, src, dst := shopDatabases(t)
 	testbed.SQL(t, p, src, "CREATE TABLE alone (a int PRIMARY KEY, b text); INSERT INTO alone SELECT g, 'b' FROM generate_series(1, 100) g")
 	mustExit(t, 0, "run", "--source", p.URL(src), "--target", p.URL(dst), "--table", "log", "--table", "alone")
@@ -177,6 +180,7 @@ func TestNoOwner(t *testing.T) {
 
 // TestOldClient refuses a pg_dump that is older than the server.
 func TestOldClient(t *testing.T) {
+	t.Parallel()
 	old, ok := testbed.ClientBin(testbed.DefaultMajor())
 	majors := testbed.Majors()
 	newest := majors[len(majors)-1]

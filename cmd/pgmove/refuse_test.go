@@ -118,6 +118,7 @@ func TestRefusesMissingBucket(t *testing.T) {
 
 // TestFailedEntryIsNamed restores an index that cannot be built.
 func TestFailedEntryIsNamed(t *testing.T) {
+	t.Parallel()
 	p, src, dst := shopDatabases(t)
 	// A unique index over rows that are not unique: the index is corrupt on the source.
 	testbed.SQL(t, p, src, `CREATE TABLE dup (a int); INSERT INTO dup VALUES (1), (1);
@@ -147,6 +148,7 @@ func TestSecondRunIsRefused(t *testing.T) {
 
 // TestDamagedArchive flips one byte in the middle of each object of an archive.
 func TestDamagedArchive(t *testing.T) {
+	t.Parallel()
 	p, src, dst := shopDatabases(t)
 	dir := t.TempDir() + "/archive"
 	mustExit(t, 0, "dump", "--source", p.URL(src), "--to", dir)

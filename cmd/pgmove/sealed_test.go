@@ -55,6 +55,7 @@ func put(t *testing.T, dir, key string, b []byte) {
 // TestVerify damages an archive in every way that is easy to think of: verify names the object each
 // time, and restore takes nothing of it.
 func TestVerify(t *testing.T) {
+	t.Parallel()
 	p, src, _ := shopDatabases(t)
 	testbed.SQL(t, p, src, "SELECT lo_from_bytea(4711, 'large')")
 	dir := t.TempDir() + "/archive"
@@ -124,6 +125,7 @@ func secretFile(t *testing.T, text string) string {
 // TestEncrypted: an archive that is encrypted and authenticated opens for who has both keys, and for
 // nobody else, on one side, two sides and in one run.
 func TestEncrypted(t *testing.T) {
+	t.Parallel()
 	p, src, dst := shopDatabases(t)
 	id, err := age.GenerateX25519Identity()
 	if err != nil {
@@ -195,8 +197,8 @@ func TestEncrypted(t *testing.T) {
 
 // TestStockArchives restores what stock pg_dump wrote, of each version and compression there is.
 func TestStockArchives(t *testing.T) {
-	s3 := testbed.SharedS3(t)
-	useS3(t, s3)
+	t.Parallel()
+	s3 := shareS3(t)
 	majors := testbed.Majors()
 	tried := 0
 	for _, major := range testbed.ClientMajors() {

@@ -55,6 +55,7 @@ func ofOrders(plan []stream.Chunk) (of []*stream.Chunk) {
 // TestTamperedLedger: whoever writes to the ledger of a direct run that stopped, the resumed run ends in a refusal
 // or with all rows, never in success without them; and runs no SQL from there on the source.
 func TestTamperedLedger(t *testing.T) {
+	t.Parallel()
 	a, p := still(t), testbed.Shared(t, 0)
 	src, stopped := testbed.Database(t, a), testbed.Database(t, p)
 	testbed.SQL(t, a, src, much)
@@ -179,6 +180,7 @@ func forge(t *testing.T, dir, key string, change func(string) string) {
 // TestForgedRanges: SQL in an archive's plan, in a manifest or in a report is not run by who only goes on with it or
 // compares with it.
 func TestForgedRanges(t *testing.T) {
+	t.Parallel()
 	p := testbed.Shared(t, 0)
 	src, dst := testbed.Database(t, p), testbed.Database(t, p)
 	testbed.SQL(t, p, src, much)

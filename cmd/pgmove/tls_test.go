@@ -213,6 +213,7 @@ func TestTLS(t *testing.T) {
 // TestEncryptedKey: a client's key may be encrypted; pg_dump gets its password too, and not by its arguments or
 // its environment.
 func TestEncryptedKey(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t, "ca")
 	p := encrypted(t, ca)
 	src := testbed.Database(t, p)

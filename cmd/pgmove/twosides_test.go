@@ -29,6 +29,20 @@ func useS3(t *testing.T, s3 *testbed.S3) {
 	}
 }
 
+// shareS3 sets it for this process, for tests that run at the same time. They begin when all others have ended, and
+// there is but one server.
+func shareS3(t *testing.T) *testbed.S3 {
+	t.Helper()
+	s3 := testbed.SharedS3(t)
+	for _, kv := range s3.Env() {
+		k, v, _ := strings.Cut(kv, "=")
+		if err := os.Setenv(k, v); err != nil { //nolint:usetesting // t.Setenv refuses parallel tests
+			t.Fatal(err)
+		}
+	}
+	return s3
+}
+
 // binary is pgmove compiled, for tests that kill it.
 var binary = sync.OnceValues(func() (_ string, err error) {
 	if binaryDir, err = os.MkdirTemp("", "pgmove-test-"); err != nil {
@@ -70,8 +84,8 @@ func beside(t *testing.T, args ...string) <-chan result {
 
 // TestTwoSides: dump and restore share a location alone, and are started in either order.
 func TestTwoSides(t *testing.T) {
-	s3 := testbed.SharedS3(t)
-	useS3(t, s3)
+	t.Parallel()
+	s3 := shareS3(t)
 	p, src, _ := shopDatabases(t)
 	for _, c := range []struct {
 		name         string
@@ -187,6 +201,7 @@ func (d replayed) run(ctx context.Context) error {
 // TestRestoreFollows: rows and indexes come to the target while the dump still runs, and what ends
 // the dump ends the restore, with the exit code that says what to do.
 func TestRestoreFollows(t *testing.T) {
+	t.Parallel()
 	p, src, _ := shopDatabases(t)
 	from := t.TempDir() + "/archive"
 	mustExit(t, 0, "dump", "--source", p.URL(src), "--to", from, "--split-size", "100kB", "--compress", "gzip")
@@ -264,12 +279,12 @@ func TestRestoreFollows(t *testing.T) {
 
 // TestKilledUploads kills dumps to S3 at random moments; the next one to the same place removes what they left.
 func TestKilledUploads(t *testing.T) {
+	t.Parallel()
 	file, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s3 := testbed.SharedS3(t)
-	useS3(t, s3)
+	s3 := shareS3(t)
 	p := testbed.Shared(t, 0)
 	src := testbed.Database(t, p)
 	// A chunk that fills several parts, of bytes that don't compress.

@@ -12,6 +12,7 @@ import (
 
 // TestAcrossVersions moves the fixture to newer major versions, of those installed here.
 func TestAcrossVersions(t *testing.T) {
+	t.Parallel()
 	have := testbed.Majors()
 	here := testbed.DefaultMajor()
 	tried := 0
@@ -23,7 +24,6 @@ func TestAcrossVersions(t *testing.T) {
 		}
 		tried++
 		t.Run(fmt.Sprintf("%d to %d", from, to), func(t *testing.T) {
-			inStages(t, 1)
 			locks := map[string]string{"max_locks_per_transaction": "256"}
 			a := testbed.OwnPostgres(t, testbed.PostgresOptions{Major: from, Settings: locks})
 			b := testbed.OwnPostgres(t, testbed.PostgresOptions{Major: to, Settings: locks})
@@ -33,6 +33,7 @@ func TestAcrossVersions(t *testing.T) {
 				without = append(without, "needs_search_path_in_maintenance")
 			}
 			src, dst := database(t, a), database(t, b)
+			inStages(t, b, dst)
 			loadEverything(t, a, src, testbed.FixtureOptions{Superuser: true, Without: without})
 			args := []string{"run", "--source", a.URL(src), "--target", b.URL(dst), "--split-size", "64kB"}
 			mustExit(t, 0, append(args, "--pg-bin", clients())...)

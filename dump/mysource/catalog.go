@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/pgmove/pgmove/internal/mysession"
+	"github.com/pgmove/pgmove/stream"
 )
 
 // relation is a table, a view or a sequence.
@@ -45,7 +46,8 @@ type column struct {
 
 func (s *Source) qualifier() string { return mysession.Literal(s.conn.Database()) }
 
-// list reads what tables, views and sequences there are. The order is that of their names.
+// list reads what tables, views and sequences there are. The order is that of their names. It refuses tables that the server can't open;
+// the others are returned then all the same.
 func (s *Source) list(ctx context.Context, sess *mysession.Session) ([]*relation, error) {
 	rows, err := sess.Named(ctx, `SELECT TABLE_NAME AS name, TABLE_TYPE AS type, ENGINE AS engine, TABLE_ROWS AS nrows, DATA_LENGTH AS bytes, TABLE_COMMENT AS comment,
 		(SELECT TRANSACTIONS FROM information_schema.ENGINES e WHERE e.ENGINE = t.ENGINE) AS transactions
@@ -54,7 +56,7 @@ func (s *Source) list(ctx context.Context, sess *mysession.Session) ([]*relation
 		return nil, err
 	}
 	var out []*relation
-	var names []string
+	var names, broken []string
 	s.leftOut = nil
 	for _, r := range rows {
 		rel := &relation{name: r["name"], engine: r["engine"], comment: r["comment"], transactional: r["transactions"] == "YES",
@@ -82,11 +84,16 @@ func (s *Source) list(ctx context.Context, sess *mysession.Session) ([]*relation
 			continue
 		}
 		if rel.kind != view && rel.engine == "" {
-			return nil, fmt.Errorf("table %s cannot be opened: %s", rel.name, rel.comment)
+			broken = append(broken, fmt.Sprintf("table %s (%s)", stream.Text(rel.name).Display(), stream.Text(rel.comment).Display()))
+			continue
 		}
 		// Their rows are other tables', here or elsewhere.
 		rel.foreign = slices.Contains([]string{"MRG_MYISAM", "MRG_MyISAM", "FEDERATED", "CONNECT", "SPIDER", "BLACKHOLE"}, rel.engine)
 		out = append(out, rel)
+	}
+	if len(broken) > 0 {
+		return out, (&stream.Failure{Kind: stream.Preflight, Object: s.conn.Name(), Msg: "the server cannot open " + strings.Join(broken, ", ")}).
+			WithHint("repair or drop what it names: pgmove leaves nothing out")
 	}
 	return out, s.matched(names)
 }

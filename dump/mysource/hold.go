@@ -54,13 +54,7 @@ func (s *Source) rollback(ctx context.Context) {
 
 // lockUncovered locks the tables that no snapshot covers against writers, until Release.
 func (s *Source) lockUncovered(ctx context.Context, rels []*relation) error {
-	var names, shown []string
-	for _, r := range rels {
-		if r.kind == table && !r.transactional && s.reads(r) {
-			names = append(names, mysession.Ident(r.name)+" READ")
-			shown = append(shown, stream.Text(r.name).Display())
-		}
-	}
+	names, shown := s.uncovered(rels)
 	if len(names) == 0 || s.opts.Uncovered {
 		return nil
 	}
@@ -73,13 +67,28 @@ func (s *Source) lockUncovered(ctx context.Context, rels []*relation) error {
 	}
 	err = s.guard.Do(ctx, "LOCK TABLES "+strings.Join(names, ", "))
 	if mysession.Denied(err) {
-		return (&stream.Failure{Kind: stream.Denied, Object: s.conn.Name(), Msg: "tables that are not transactional must be locked while they are read: " + strings.Join(shown, ", "), Err: err}).
-			WithHint("grant LOCK TABLES on the database, or convert these tables to InnoDB")
+		return s.mayNotLock(shown, err)
 	}
 	if err == nil {
 		s.warn("not transactional, and locked against writers until all is read: %s", strings.Join(shown, ", "))
 	}
 	return err
+}
+
+// uncovered lists the tables that no snapshot covers, as LOCK TABLES and as people have them.
+func (s *Source) uncovered(rels []*relation) (locks, shown []string) {
+	for _, r := range rels {
+		if r.kind == table && !r.transactional && s.reads(r) {
+			locks = append(locks, mysession.Ident(r.name)+" READ")
+			shown = append(shown, stream.Text(r.name).Display())
+		}
+	}
+	return locks, shown
+}
+
+func (s *Source) mayNotLock(shown []string, err error) error {
+	return (&stream.Failure{Kind: stream.Denied, Object: s.conn.Name(), Msg: "tables that are not transactional must be locked while they are read: " + strings.Join(shown, ", "), Err: err}).
+		WithHint("grant LOCK TABLES on the database, or convert these tables to InnoDB")
 }
 
 // position notes where in the binary log the snapshot is, as far as the account may know.

@@ -93,6 +93,19 @@ type Source struct {
 
 // Open connects to the source and checks, without locking anything, that it can be dumped. Errors are Failures.
 func Open(ctx context.Context, conn *mysession.Conn, o Options) (*Source, error) {
+	s, err := connect(ctx, conn, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.preflight(ctx); err != nil {
+		s.Close()
+		return nil, mysession.Explain(err, conn.Name())
+	}
+	return s, nil
+}
+
+// connect opens the control session.
+func connect(ctx context.Context, conn *mysession.Conn, o Options) (*Source, error) {
 	o.Jobs = max(o.Jobs, 1)
 	if o.SplitSize <= 0 {
 		o.SplitSize = DefaultSplitSize
@@ -117,10 +130,6 @@ func Open(ctx context.Context, conn *mysession.Conn, o Options) (*Source, error)
 	s.version = s.control.Version
 	s.facts = stream.Source{Version: s.version.Text, VersionNum: s.version.Num, Database: stream.Text(conn.Database()),
 		Encoding: "utf8mb4", Session: mysession.Pins(mysession.Read, s.version), DumpTool: "SHOW CREATE of " + s.version.Name(), Selection: o.Selection}
-	if err := s.preflight(ctx); err != nil {
-		s.Close()
-		return nil, mysession.Explain(err, conn.Name())
-	}
 	return s, nil
 }
 
@@ -141,18 +150,31 @@ func (s *Source) Facts() stream.Source { return s.facts }
 
 // preflight refuses what could not be dumped whole, or not be known to be.
 func (s *Source) preflight(ctx context.Context) error {
+	for _, check := range []func(context.Context) error{s.checkVersion, s.identify, s.checkGrants} {
+		if err := check(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Source) checkVersion(context.Context) error {
 	if old := map[bool]int{true: 10030000, false: 5070000}[s.version.MariaDB]; s.version.Num < old {
 		return (&stream.Failure{Kind: stream.Preflight, Object: s.conn.Name(), Msg: s.version.Name() + " is too old"}).
 			WithHint("pgmove reads MariaDB 10.3 and newer, and MySQL 5.7 and newer")
 	}
-	var err error
+	return nil
+}
+
+// identify reads the server's own ID, where it has one, and where it runs.
+func (s *Source) identify(ctx context.Context) (err error) {
 	if s.facts.SystemID, err = s.control.SystemID(ctx); err != nil {
 		return err
 	}
 	if s.facts.Started, err = s.control.Place(ctx); err != nil {
 		return err
 	}
-	return s.checkGrants(ctx)
+	return nil
 }
 
 // Contents returns the sequences' values and the schema, after Entries.

@@ -15,12 +15,27 @@ import (
 // settings of its author. Where the account may not see it, the server prints NULL.
 func (r *reader) program(e stream.Entry, row map[string]string, create string) (stream.DumpID, error) {
 	if create == "" {
-		return 0, (&stream.Failure{Kind: stream.Denied, Object: e.Name(), Msg: "the account may not see the definition of this " + strings.ToLower(string(e.Desc))}).
-			WithHint("run as an account that may read all routines: its definer, or one with SELECT on mysql.proc (MariaDB) or SHOW_ROUTINE (MySQL)")
+		return 0, unseen(e.Name(), "this "+strings.ToLower(string(e.Desc)))
 	}
 	// MySQL keeps the semicolon of one that was made among other statements, and drops it where it is made alone.
 	create = strings.TrimRight(create, "; \t\r\n")
-	var settings []string
+	account, _, _ := mysession.Definer(create)
+	if account != "" {
+		r.definers[account] = true
+	}
+	e.Section, e.Owner = stream.PostData, stream.Text(account)
+	e.Defn = stream.Text(mysession.Program(settingsOf(row), create))
+	return r.add(e), nil
+}
+
+// unseen refuses an account that may not see the definition of a program.
+func unseen(object, what string) error {
+	return (&stream.Failure{Kind: stream.Denied, Object: object, Msg: "the account may not see the definition of " + what}).
+		WithHint("run as an account that may read all routines: its definer, or one with SELECT on mysql.proc (MariaDB) or SHOW_ROUTINE (MySQL)")
+}
+
+// settingsOf are the settings under which a program was written, as assignments.
+func settingsOf(row map[string]string) (settings []string) {
 	for _, name := range []string{"sql_mode", "time_zone"} {
 		if v, ok := row[name]; ok {
 			settings = append(settings, name+" = "+mysession.Literal(v))
@@ -31,13 +46,7 @@ func (r *reader) program(e stream.Entry, row map[string]string, create string) (
 			settings = append(settings, name+" = "+v)
 		}
 	}
-	account, _, _ := mysession.Definer(create)
-	if account != "" {
-		r.definers[account] = true
-	}
-	e.Section, e.Owner = stream.PostData, stream.Text(account)
-	e.Defn = stream.Text(mysession.Program(settings, create))
-	return r.add(e), nil
+	return settings
 }
 
 // readRoutines reads functions, procedures and packages. They come before views, which may call them; servers look
@@ -56,25 +65,34 @@ func (r *reader) readRoutines(ctx context.Context) error {
 		if !slices.Contains([]string{"FUNCTION", "PROCEDURE", "PACKAGE", "PACKAGE BODY"}, kind) {
 			return fmt.Errorf("routine %s is a %s, which pgmove doesn't know", name, kind)
 		}
-		made, err := r.sess.Named(ctx, "SHOW CREATE "+kind+" "+mysession.Ident(name))
+		made, create, err := routine(ctx, r.sess, kind, name)
 		if err != nil {
 			return err
 		}
-		if len(made) == 0 {
-			return fmt.Errorf("%s %s is gone", strings.ToLower(kind), name)
-		}
-		word := map[string]string{"FUNCTION": "Create Function", "PROCEDURE": "Create Procedure", "PACKAGE": "Create Package", "PACKAGE BODY": "Create Package Body"}[kind]
 		e := stream.Entry{Desc: stream.Text(kind), Tag: stream.Text(name), DropStmt: stream.Text("DROP " + kind + " " + mysession.Ident(name))}
 		if kind == "PACKAGE BODY" {
 			e.Dependencies = slices.Clone(r.routines)
 		}
-		id, err := r.program(e, made[0], made[0][word])
+		id, err := r.program(e, made, create)
 		if err != nil {
 			return err
 		}
 		r.routines = append(r.routines, id)
 	}
 	return nil
+}
+
+// routine reads what SHOW CREATE prints of a routine, and the statement that makes it; "" where the account may not see it.
+func routine(ctx context.Context, sess *mysession.Session, kind, name string) (map[string]string, string, error) {
+	made, err := sess.Named(ctx, "SHOW CREATE "+kind+" "+mysession.Ident(name))
+	if err != nil {
+		return nil, "", err
+	}
+	if len(made) == 0 {
+		return nil, "", fmt.Errorf("%s %s is gone", strings.ToLower(kind), name)
+	}
+	word := map[string]string{"FUNCTION": "Create Function", "PROCEDURE": "Create Procedure", "PACKAGE": "Create Package", "PACKAGE BODY": "Create Package Body"}[kind]
+	return made[0], made[0][word], nil
 }
 
 // readViews reads views, each after those that it reads. MariaDB has no list of what a view reads (MySQL's
@@ -141,7 +159,7 @@ func (r *reader) readTriggers(ctx context.Context) error {
 		if r.tables[table] == 0 {
 			continue // its table is not moved
 		}
-		made, err := r.sess.Named(ctx, "SHOW CREATE TRIGGER "+mysession.Ident(name))
+		made, create, err := r.s.trigger(ctx, r.sess, name)
 		if err != nil {
 			return err
 		}
@@ -151,19 +169,30 @@ func (r *reader) readTriggers(ctx context.Context) error {
 				e.Dependencies = append(e.Dependencies, id)
 			}
 		}
-		create := made[0]["SQL Original Statement"]
-		if create != "" {
-			var ok bool
-			if create, ok = mysession.TriggerInPlace(create, r.s.conn.Database()); !ok {
-				return (&stream.Failure{Kind: stream.Preflight, Object: e.Name(), Msg: "the trigger's text names another database, and would be made there"}).
-					WithHint("drop and create it without a database's name before its own and its table's")
-			}
-		}
-		if before[table], err = r.program(e, made[0], create); err != nil {
+		if before[table], err = r.program(e, made, create); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// trigger reads what SHOW CREATE prints of a trigger, and the statement that makes it in whatever database; "" where the account
+// may not see it.
+func (s *Source) trigger(ctx context.Context, sess *mysession.Session, name string) (map[string]string, string, error) {
+	made, err := sess.Named(ctx, "SHOW CREATE TRIGGER "+mysession.Ident(name))
+	if err != nil {
+		return nil, "", err
+	}
+	create := made[0]["SQL Original Statement"]
+	if create == "" {
+		return made[0], "", nil
+	}
+	create, ok := mysession.TriggerInPlace(create, s.conn.Database())
+	if !ok {
+		return nil, "", (&stream.Failure{Kind: stream.Preflight, Object: stream.Text(name).Display(), Msg: "the trigger's text names another database, and would be made there"}).
+			WithHint("drop and create it without a database's name before its own and its table's")
+	}
+	return made[0], create, nil
 }
 
 // readEvents reads events. They come last of all, since they run by themselves.

@@ -87,21 +87,17 @@ func (s *Source) hold(ctx context.Context) ([]*relation, error) {
 
 // try takes the snapshot by one rung; where it doesn't bear, all is as before.
 func (s *Source) try(ctx context.Context, rung Rung) ([]*relation, error) {
-	maria := s.version.MariaDB
+	if !s.knows(rung) {
+		return nil, errUnfit
+	}
 	switch rung {
 	case BackupStage:
-		if !maria || s.version.Num < 10050000 {
-			return nil, errUnfit
-		}
 		return s.underLock(ctx, []string{"BACKUP STAGE START", "BACKUP STAGE FLUSH", "BACKUP STAGE BLOCK_DDL", "BACKUP STAGE BLOCK_COMMIT"}, "BACKUP STAGE END")
 	case FlushTables:
 		return s.underLock(ctx, []string{"FLUSH TABLES WITH READ LOCK"}, "UNLOCK TABLES")
 	case LockTables:
 		return s.lockTables(ctx)
 	case BinlogSnapshot, GTID:
-		if maria != (rung == BinlogSnapshot) {
-			return nil, errUnfit
-		}
 		return s.unlocked(ctx, map[Rung]func(context.Context, []string) error{BinlogSnapshot: s.sameBinlog, GTID: s.sameGTIDs}[rung])
 	case Single:
 		for _, w := range s.all[1:] {
@@ -111,6 +107,19 @@ func (s *Source) try(ctx context.Context, rung Rung) ([]*relation, error) {
 		return s.begin(ctx)
 	}
 	return nil, stream.Fail(stream.Usage, "no such rung: %s", rung)
+}
+
+// knows reports whether the server is of a kind and version that has the rung.
+func (s *Source) knows(rung Rung) bool {
+	switch rung {
+	case BackupStage:
+		return s.version.MariaDB && s.version.Num >= 10050000
+	case BinlogSnapshot:
+		return s.version.MariaDB
+	case GTID:
+		return !s.version.MariaDB
+	}
+	return true
 }
 
 // underLock takes the snapshot while nothing is committed.

@@ -25,6 +25,8 @@ const (
 	ErrInterrupted   = 1317 // ER_QUERY_INTERRUPTED
 	ErrTableChanged  = 1412 // ER_TABLE_DEF_CHANGED
 	ErrUnknownSystem = 1193 // ER_UNKNOWN_SYSTEM_VARIABLE
+
+	errSecureTransport = 3159 // ER_SECURE_TRANSPORT_REQUIRED
 )
 
 var (
@@ -73,12 +75,17 @@ func (c *Conn) explain(err error) error {
 	if errors.As(err, &me) {
 		f.Err = c.scrub(serverError(me))
 		switch {
+		case me.Number == errSecureTransport:
+			f.Kind, f.Hint = stream.Denied, "the server takes encrypted connections alone (require_secure_transport): give sslmode=require, or verify-full, in the URL"
 		case slices.Contains(absent, me.Number):
 			f.Kind, f.Hint = stream.Preflight, "create the database first: pgmove never does"
 		case slices.Contains(busy, me.Number):
 			f.Kind, f.Hint = stream.Outage, "try again when the server takes connections"
 		case slices.Contains(denied, me.Number):
 			f.Kind, f.Hint = stream.Denied, "check the user and the password, and from which hosts the account may connect"
+			if !c.TLS() {
+				f.Hint += "; if it or the server takes encrypted connections alone (REQUIRE SSL, require_secure_transport), give sslmode=require or verify-full"
+			}
 		}
 		return f
 	}

@@ -53,7 +53,7 @@ func TestHostileNames(t *testing.T) {
 	r := made(30, name)
 	r.Error, r.Hint, r.ExitCode, r.Run, r.Machine = strings.Join(hostile, " "), hostile[0], 30, hostile[1], hostile[2]
 	r.Tool, r.Command = hostile[3], hostile[4]
-	r.Warnings, r.Result.Unverified, r.Result.Mismatches = hostile, hostile, hostile
+	r.Warnings, r.Roles, r.Result.Unverified, r.Result.Mismatches = hostile, hostile, hostile, hostile
 	r.Connections = []connection{{Side: "source", Name: hostile[0], Mode: hostile[1], TLS: hostile[2]}}
 	r.Servers = []server{{hostile[0], hostile[1], hostile[2], hostile[3]}}
 	for i, h := range hostile {
@@ -115,11 +115,12 @@ func TestManyTables(t *testing.T) {
 	for i := range 1000 {
 		r.Warnings = append(r.Warnings, fmt.Sprint("warning ", i))
 	}
+	r.Roles = []string{"app_owner"}
 	html := rendered(t, r)
 	if len(html) > 1<<20 {
 		t.Errorf("the page has %d bytes", len(html))
 	}
-	for _, want := range []string{"public.table_00007<", "public.table_09999<", "9,500 more tables", count(r.Rows), "and 800 more", "all equal"} {
+	for _, want := range []string{"Roles created", "<li>app_owner</li>", "public.table_00007<", "public.table_09999<", "9,500 more tables", count(r.Rows), "and 800 more", "all equal"} {
 		if !strings.Contains(html, want) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -23,6 +23,7 @@ type report struct {
 	Rows        int64              `json:"rows"`
 	Bytes       int64              `json:"bytes"`
 	Warnings    []string           `json:"warnings"`
+	Roles       []string           `json:"roles_created"`
 	Connections []connection       `json:"connections"`
 	Result      *result            `json:"validation"`
 	Contents    *contents          `json:"contents"`

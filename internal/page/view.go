@@ -35,6 +35,7 @@ type view struct {
 	Differences lines
 	Differing   []tableOfDiffering
 	Warnings    lines
+	Roles       lines // created on the target
 	Unverified  lines
 	TableCount  string
 	Rows        []row
@@ -104,7 +105,7 @@ func newView(r *report) *view {
 		v.Unverified = cut(r.Result.Unverified)
 		v.differing()
 	}
-	v.Warnings = cut(r.Warnings)
+	v.Warnings, v.Roles = cut(r.Warnings), cut(r.Roles)
 	v.tables()
 	v.sizes()
 	v.slowest()

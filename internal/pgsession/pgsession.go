@@ -133,14 +133,21 @@ func connect(ctx context.Context, c *Conn, o Options) (*Session, error) {
 	return s, nil
 }
 
+// firstTries is how often a session's first query is sent while timeouts end it.
+const firstTries = 50
+
 // pin reads what is known before anything is set, has the server's process approved, and sets what is pinned.
 func (s *Session) pin(ctx context.Context, o Options, approve func(pid string) error) error {
 	// The first answer is read under the role's own settings: it is all ASCII
 	// but the search path, which comes in the role's client encoding.
 	// A role's timeouts, which may be of a millisecond, must not end even this.
-	rows, err := s.Rows(ctx, s.untimed()+`SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_setting('server_version'),
+	first := s.untimed() + `SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_setting('server_version'),
 		pg_catalog.current_setting('search_path'), pg_catalog.getdatabaseencoding(), pg_catalog.pg_backend_pid(),
-		(SELECT `+backendStart+` FROM pg_catalog.pg_stat_activity WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())`)
+		(SELECT ` + backendStart + ` FROM pg_catalog.pg_stat_activity WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())`
+	rows, err := s.Rows(ctx, first)
+	for tries := 1; Code(err) == "57014" && tries < firstTries && ctx.Err() == nil; tries++ {
+		rows, err = s.Rows(ctx, first) // a busy server may take longer than such a timeout even for that
+	}
 	if err != nil {
 		return err
 	}

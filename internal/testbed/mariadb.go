@@ -105,7 +105,11 @@ func StartMariaDB(ctx context.Context, opts MariaDBOptions) (*MariaDB, error) {
 func (m *MariaDB) init(ctx context.Context, install string, opts MariaDBOptions) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	cmd := m.user.command(ctx, m.dir, install, "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--datadir="+m.data())
+	args := []string{"--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--datadir=" + m.data()}
+	if size := opts.Settings["innodb-page-size"]; size != "" {
+		args = append(args, "--innodb-page-size="+size) // the data folder's for good
+	}
+	cmd := m.user.command(ctx, m.dir, install, args...)
 	if out, err := finish(cmd); err != nil {
 		return fmt.Errorf("mariadb-install-db: %w\n%s", err, tail(out))
 	}

@@ -42,10 +42,14 @@ func (t *Target) hold(ctx context.Context) error {
 		return mysession.Explain(err, t.conn.Name())
 	}
 	if row[0] != "1" {
-		return (&stream.Failure{Kind: stream.Busy, Object: t.conn.Name(), Msg: "another pgmove is restoring to it"}).
-			WithHint("wait until that one has ended, or end it")
+		return t.busy()
 	}
 	return nil
+}
+
+func (t *Target) busy() error {
+	return (&stream.Failure{Kind: stream.Busy, Object: t.conn.Name(), Msg: "another pgmove is restoring to it"}).
+		WithHint("wait until that one has ended, or end it")
 }
 
 // lockName is the lock's name: locks are the server's, and their names short.

@@ -25,9 +25,14 @@ func (t *Target) CheckEmpty(ctx context.Context) error {
 	if err := t.checkLoads(ctx); err != nil {
 		return mysession.Explain(err, t.conn.Name())
 	}
+	return mysession.Explain(t.checkOccupants(ctx), t.conn.Name())
+}
+
+// checkOccupants refuses a target that holds anything.
+func (t *Target) checkOccupants(ctx context.Context) error {
 	rows, err := t.control.Rows(ctx, occupants)
 	if err != nil {
-		return mysession.Explain(err, t.conn.Name())
+		return err
 	}
 	if len(rows) == 0 {
 		return nil
@@ -57,12 +62,25 @@ func (t *Target) CheckEmpty(ctx context.Context) error {
 
 // checkLoads refuses a server that takes no LOAD DATA LOCAL, or would change what it loads.
 func (t *Target) checkLoads(ctx context.Context) error {
+	for _, check := range []func(context.Context) error{t.checkVersion, t.checkLocal, t.checkWritable} {
+		if err := check(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Target) checkVersion(context.Context) error {
 	v := t.control.Version
 	if old := map[bool]int{true: 10030000, false: 5070000}[v.MariaDB]; v.Num < old {
 		return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(), Msg: v.Name() + " is too old"}).
 			WithHint("pgmove restores to MariaDB 10.3 and newer, and MySQL 5.7 and newer")
 	}
-	row, err := t.control.Row(ctx, "SELECT @@GLOBAL.local_infile, @@GLOBAL.read_only")
+	return nil
+}
+
+func (t *Target) checkLocal(ctx context.Context) error {
+	row, err := t.control.Row(ctx, "SELECT @@GLOBAL.local_infile")
 	if err != nil {
 		return err
 	}
@@ -70,7 +88,15 @@ func (t *Target) checkLoads(ctx context.Context) error {
 		return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(), Msg: "the server's setting local_infile is off, and rows are loaded by LOAD DATA LOCAL"}).
 			WithHint("SET GLOBAL local_infile = ON there; on RDS and Aurora set local_infile to 1 in the parameter group of the instance or cluster")
 	}
-	if row[1] != "0" && row[1] != "OFF" && row[1] != "" {
+	return nil
+}
+
+func (t *Target) checkWritable(ctx context.Context) error {
+	row, err := t.control.Row(ctx, "SELECT @@GLOBAL.read_only")
+	if err != nil {
+		return err
+	}
+	if row[0] != "0" && row[0] != "OFF" && row[0] != "" {
 		return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(), Msg: "the server is read-only (read_only)"}).
 			WithHint("give the writer's address, not that of a replica")
 	}
@@ -133,48 +159,84 @@ var needs = map[string][]string{
 
 // checkPrivileges refuses an account that could not make everything.
 func (t *Target) checkPrivileges(ctx context.Context, entries []stream.Entry) error {
-	p, err := t.control.Grants(ctx)
+	a, err := t.asked(ctx, entries)
 	if err != nil {
 		return err
 	}
-	missing := map[string]bool{}
+	for _, check := range []func(context.Context, *asked) error{t.checkGrants, t.checkLogged, t.checkDefiners, t.checkReadBack} {
+		if err := check(ctx, a); err != nil {
+			return err
+		}
+	}
+	gone, err := t.strangers(ctx, a)
+	if len(gone) > 0 {
+		t.warn("%s", strangersText(gone))
+	}
+	return err
+}
+
+// asked is what entries ask of the account that makes them.
+type asked struct {
+	mysession.Privileges
+	missing  map[string]bool
+	logged   map[string]bool // what a server with a binary log takes from few
+	definers map[string]bool // but the account itself
+	routines map[string]bool // those of them whose are routines
+}
+
+func (t *Target) asked(ctx context.Context, entries []stream.Entry) (*asked, error) {
+	p, err := t.control.Grants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a := &asked{Privileges: p, missing: map[string]bool{}, logged: map[string]bool{}, definers: map[string]bool{}, routines: map[string]bool{}}
 	ask := func(names []string) {
 		for _, n := range names {
 			if !p.Has(n) {
-				missing[n] = true
+				a.missing[n] = true
 			}
 		}
 	}
 	ask([]string{"SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX"})
-	definers, routines := map[string]bool{}, map[string]bool{}
-	logged := map[string]bool{}
 	for i := range entries {
 		e := &entries[i]
 		ask(needs[string(e.Desc)])
 		if d := t.opts.Definer.of(e); d != "" {
-			definers[d] = true
+			a.definers[d] = true
 			if needs[string(e.Desc)] != nil && needs[string(e.Desc)][0] == "CREATE ROUTINE" {
-				routines[d] = true
+				a.routines[d] = true
 			}
 		}
 		if e.Desc == "TRIGGER" || e.Desc == "FUNCTION" {
-			logged[strings.ToLower(string(e.Desc))+" "+e.Name()] = true
+			a.logged[strings.ToLower(string(e.Desc))+" "+e.Name()] = true
 		}
 	}
-	if len(missing) > 0 {
-		return (&stream.Failure{Kind: stream.Denied, Object: t.conn.Name(),
-			Msg: fmt.Sprintf("the account %s lacks %s on the database", stream.Text(t.conn.User()).Display(), list(missing))}).
-			WithHint("GRANT ALL PRIVILEGES ON the database to it; the move needs nothing beyond it")
+	row, err := t.control.Row(ctx, "SELECT CURRENT_USER()")
+	if err != nil {
+		return nil, err
 	}
-	if err := t.checkLogged(ctx, p, logged); err != nil {
-		return err
+	user, host := row[0], ""
+	if i := strings.LastIndexByte(row[0], '@'); i >= 0 {
+		user, host = row[0][:i], row[0][i+1:]
 	}
-	return t.checkDefiners(ctx, p, definers, routines)
+	own := mysession.Ident(user) + "@" + mysession.Ident(host)
+	delete(a.definers, own)
+	delete(a.routines, own)
+	return a, nil
+}
+
+func (t *Target) checkGrants(_ context.Context, a *asked) error {
+	if len(a.missing) == 0 {
+		return nil
+	}
+	return (&stream.Failure{Kind: stream.Denied, Object: t.conn.Name(),
+		Msg: fmt.Sprintf("the account %s lacks %s on the database", stream.Text(t.conn.User()).Display(), list(a.missing))}).
+		WithHint("GRANT ALL PRIVILEGES ON the database to it; the move needs nothing beyond it")
 }
 
 // checkLogged: a server with a binary log refuses triggers and functions of who is not all-powerful.
-func (t *Target) checkLogged(ctx context.Context, p mysession.Privileges, made map[string]bool) error {
-	if len(made) == 0 || p.Everywhere("SUPER") {
+func (t *Target) checkLogged(ctx context.Context, a *asked) error {
+	if len(a.logged) == 0 || a.Everywhere("SUPER") {
 		return nil
 	}
 	row, err := t.control.Row(ctx, "SELECT @@GLOBAL.log_bin, @@GLOBAL.log_bin_trust_function_creators")
@@ -182,51 +244,54 @@ func (t *Target) checkLogged(ctx context.Context, p mysession.Privileges, made m
 		return err
 	}
 	return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(),
-		Msg: "with its binary log on, the server refuses " + list(made) + " of this account"}).
+		Msg: "with its binary log on, the server refuses " + list(a.logged) + " of this account"}).
 		WithHint("SET GLOBAL log_bin_trust_function_creators = ON there, on RDS and Aurora in the parameter group; or run as an account with SUPER")
 }
 
-// checkDefiners refuses definers that the account may not name, those of routines which it then could not read back, and
-// warns of those who are not there.
-func (t *Target) checkDefiners(ctx context.Context, p mysession.Privileges, definers, routines map[string]bool) error {
-	row, err := t.control.Row(ctx, "SELECT CURRENT_USER()")
-	if err != nil {
-		return err
-	}
-	user, host, _ := strings.Cut(row[0], "@")
-	if i := strings.LastIndexByte(row[0], '@'); i >= 0 {
-		user, host = row[0][:i], row[0][i+1:]
-	}
-	own := mysession.Ident(user) + "@" + mysession.Ident(host)
-	delete(definers, own)
-	delete(routines, own)
-	if len(definers) == 0 {
-		return nil
-	}
-	if !p.Everywhere("SUPER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER") {
+// checkDefiners refuses definers that the account may not name.
+func (t *Target) checkDefiners(_ context.Context, a *asked) error {
+	if len(a.definers) > 0 && !a.Everywhere("SUPER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER") {
 		return (&stream.Failure{Kind: stream.Denied, Object: t.conn.Name(),
-			Msg: fmt.Sprintf("the account %s may make nothing that runs as another one, and definers are %s", stream.Text(t.conn.User()).Display(), list(definers))}).
+			Msg: fmt.Sprintf("the account %s may make nothing that runs as another one, and definers are %s", stream.Text(t.conn.User()).Display(), list(a.definers))}).
 			WithHint("make it the definer by --definer strip, name one it may by --definer USER@HOST, or grant it SET USER (MariaDB), SET_ANY_DEFINER or SET_USER_ID (MySQL)")
 	}
-	if t.opts.ReadBack && len(routines) > 0 && !p.ReadsRoutines(t.control.Version) {
+	return nil
+}
+
+// checkReadBack refuses definers of routines that the account then could not read back.
+func (t *Target) checkReadBack(_ context.Context, a *asked) error {
+	if t.opts.ReadBack && len(a.routines) > 0 && !a.ReadsRoutines(t.control.Version) {
 		return (&stream.Failure{Kind: stream.Denied, Object: t.conn.Name(),
-			Msg: fmt.Sprintf("the account %s could not read back, to compare them, routines whose definers are %s", stream.Text(t.conn.User()).Display(), list(routines))}).
+			Msg: fmt.Sprintf("the account %s could not read back, to compare them, routines whose definers are %s", stream.Text(t.conn.User()).Display(), list(a.routines))}).
 			WithHint("grant it SELECT on mysql.proc (MariaDB) or SHOW_ROUTINE (MySQL), make it the definer by --definer strip, or give --no-schema-check")
+	}
+	return nil
+}
+
+// strangers are the definers who have no account on the target, as far as the account may see who has one.
+func (t *Target) strangers(ctx context.Context, a *asked) (map[string]bool, error) {
+	if len(a.definers) == 0 {
+		return nil, nil
 	}
 	rows, err := t.control.Rows(ctx, "SELECT User, Host FROM mysql.user")
 	if mysession.Denied(err) {
-		return nil // it may not see who there is
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
+	gone := maps.Clone(a.definers)
 	for _, r := range rows {
-		delete(definers, mysession.Ident(r[0])+"@"+mysession.Ident(r[1]))
+		delete(gone, mysession.Ident(r[0])+"@"+mysession.Ident(r[1]))
+		if r[1] == "" {
+			delete(gone, mysession.Ident(r[0])) // a role
+		}
 	}
-	if len(definers) > 0 {
-		t.warn("definers have no account on the target, and what runs as them fails when it is used: %s", list(definers))
-	}
-	return nil
+	return gone, nil
+}
+
+func strangersText(gone map[string]bool) string {
+	return "definers have no account on the target, and what runs as them fails when it is used: " + list(gone)
 }
 
 // list names what is in a set, the first ones of many.

@@ -50,7 +50,7 @@ func (t *Target) prepare(ctx context.Context, h *stream.Header, entries []stream
 	if err := first(ctx, entries); err != nil {
 		return mysession.Explain(err, t.conn.Name())
 	}
-	for _, check := range []func(context.Context, []stream.Entry) error{t.checkKinds, t.checkNames, t.checkPrivileges} {
+	for _, check := range []func(context.Context, []stream.Entry) error{t.checkKinds, t.checkNames, t.checkPrivileges, t.checkSettings} {
 		if err := check(ctx, t.wanted(entries)); err != nil {
 			return mysession.Explain(err, t.conn.Name())
 		}

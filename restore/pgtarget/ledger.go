@@ -119,6 +119,12 @@ func (t *Target) Keep(ctx context.Context) error {
 	return pgsession.Explain(t.control.Do(ctx, fmt.Sprintf("SET synchronous_commit = on; INSERT INTO pgmove.taken (id, part) VALUES (0, %d) ON CONFLICT DO NOTHING", donePart)), "the ledger")
 }
 
+// hasEnded reports whether the ledger there is one that Keep left. One that can't be read is not.
+func (t *Target) hasEnded(ctx context.Context) bool {
+	row, err := t.control.Row(ctx, fmt.Sprintf("SELECT 1 FROM pgmove.taken WHERE id = 0 AND part = %d", donePart))
+	return err == nil && row != nil
+}
+
 // Finish drops the ledger.
 func (t *Target) Finish(ctx context.Context) error {
 	if !t.ledger {

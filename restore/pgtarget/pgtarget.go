@@ -230,6 +230,10 @@ func (t *Target) checkEmpty(ctx context.Context, entries []stream.Entry) error {
 		}
 	}
 	f := &stream.Failure{Kind: stream.Preflight, Object: t.conn.Name()}
+	if unfinished && t.hasEnded(ctx) {
+		f.Msg = "the target is not empty: a pgmove run ended there, and its ledger was kept"
+		return f.WithHint("pgmove validate compares it again; to move anew, drop and create the database, or give --clean")
+	}
 	if unfinished {
 		f.Msg = "the target is not empty: a pgmove run began there and did not finish"
 		return f.WithHint("run again with --resume to go on where it stopped; or drop and create the database, then run again")

@@ -55,6 +55,10 @@ func (t *Target) checkNoLedger(ctx context.Context) error {
 	if err != nil || row == nil {
 		return err
 	}
+	if t.hasEnded(ctx) {
+		return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(), Msg: "a pgmove run ended there, and its ledger was kept"}).
+			WithHint("drop schema pgmove there, then begin the next step")
+	}
 	return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(), Msg: "a pgmove run began there and did not finish"}).
 		WithHint("run that one again with --resume to go on where it stopped; or drop and create the database, and begin with the first step")
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/pgmove/pgmove/stream"
@@ -34,4 +36,20 @@ func (s *Store) TryUpload(ctx context.Context, key string) error {
 		err = errors.Join(err, s.fail(ctx, "aborting an upload of", key, aerr))
 	}
 	return err
+}
+
+// Clock lists a key at the most, and returns how far the server's clock is ahead of this machine's; it is right to about a second.
+// It is 0 where the server doesn't tell the time.
+func (s *Store) Clock(ctx context.Context) (ahead time.Duration, err error) {
+	out, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: aws.String(s.opts.Bucket), Prefix: aws.String(s.base()),
+		MaxKeys: aws.Int32(1), ExpectedBucketOwner: s.owner})
+	if err != nil {
+		return 0, s.fail(ctx, "listing", "", err)
+	}
+	there, told := awsmiddleware.GetServerTime(out.ResultMetadata)
+	here, noted := awsmiddleware.GetResponseAt(out.ResultMetadata)
+	if !told || !noted {
+		return 0, nil
+	}
+	return there.Sub(here), nil
 }
