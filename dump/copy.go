@@ -66,7 +66,7 @@ func (c *copying) one(ctx context.Context, chunk stream.Chunk) error {
 	case err == nil:
 		c.queue.done()
 		return nil
-	case errors.Is(err, stream.ErrAbandoned):
+	case errors.Is(err, stream.ErrAbandoned) && ctx.Err() == nil:
 		c.queue.giveBack(chunk, stream.Passing(err))
 		return nil
 	case passing(ctx, err):

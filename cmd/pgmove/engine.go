@@ -176,7 +176,7 @@ func definer(c *cli.Context) (mytarget.Definer, error) {
 // myTargetOptions are what the flags say of restoring to a MySQL database.
 func myTargetOptions(c *cli.Context, o stream.Observer) (mytarget.Options, error) {
 	d, err := definer(c)
-	return mytarget.Options{Definer: d, ReadBack: c.String("validate") != string(validate.None) && !c.Bool("no-schema-check"), Resume: c.Bool("resume"), Clean: c.Bool("clean"), Sessions: 2*c.Int("jobs") + 1, Patience: patience, Observe: o}, err
+	return mytarget.Options{Definer: d, ReadBack: c.String("validate") != string(validate.None) && !c.Bool("no-schema-check"), Resume: c.Bool("resume"), Clean: c.Bool("clean"), Sessions: 2*c.Int("jobs") + 1, Patience: patience, Retry: retry, Observe: o}, err
 }
 
 func openMyTarget(ctx context.Context, c *cli.Context, co *mysession.Conn, o stream.Observer) (*mytarget.Target, error) {

@@ -176,7 +176,7 @@ func (f *faultBed) nothingLeft() {
 	}
 }
 
-var ownCode = regexp.MustCompile(`github\.com/pgmove/pgmove/(dump|restore|stream|validate|internal/pgsession)`)
+var ownCode = regexp.MustCompile(`github\.com/pgmove/pgmove/(dump|restore|stream|validate|internal/(pgsession|mysession|still))`)
 
 // noGoroutines fails the test where pgmove's own goroutines outlive a command.
 func noGoroutines(t *testing.T) {

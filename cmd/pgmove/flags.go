@@ -21,7 +21,7 @@ import (
 // A variable for the tests alone.
 var patience = 10 * time.Second
 
-// retry is how a chunk or an entry is tried again that an outage stopped, and standStill pgsession.Conn's. Variables
+// retry is how a chunk or an entry is tried again that an outage stopped, and standStill the StandStill of connections. Variables
 // for the tests alone, which have no minutes.
 var (
 	retry      stream.Retry
@@ -163,6 +163,7 @@ func parseConn(s string) (conn, error) {
 		if err != nil {
 			return nil, err
 		}
+		my.StandStill = standStill
 		return my, nil
 	}
 	pg, err := pgsession.Parse(s)

@@ -28,11 +28,17 @@ func (s *Source) CopyTo(ctx context.Context, e *stream.Entry, c stream.Chunk, w 
 		return err
 	}
 	out := &rowWriter{w: s.opts.Throttle.Writer(ctx, w), buf: make([]byte, 0, blockSize+blockSize/4)}
-	err = s.with(ctx, func(wk *worker) error { return wk.copyOut(ctx, sql, out) })
+	read := func(wk *worker) error {
+		if err := wk.copyOut(ctx, sql, out); out.err == nil {
+			return err
+		}
+		return nil // the writer's error may be that a connection of the target's was lost: that is none of this session's
+	}
+	err = s.with(ctx, read)
 	for stream.KindOf(err) == stream.Failed && mysession.Lost(err) && out.begun == 0 && ctx.Err() == nil {
 		// Nothing was handed on: another session holds the same snapshot.
 		out.buf = out.buf[:0]
-		err = s.with(ctx, func(wk *worker) error { return wk.copyOut(ctx, sql, out) })
+		err = s.with(ctx, read)
 	}
 	if out.err != nil {
 		return out.err

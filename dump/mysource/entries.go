@@ -58,6 +58,9 @@ type reader struct {
 // Entries takes the snapshot, where that was not done, and reads what it holds.
 func (s *Source) Entries(ctx context.Context) (stream.Header, []stream.Entry, error) {
 	s.endLoaded()
+	if err := s.reconnect(ctx); err != nil {
+		return stream.Header{}, nil, err
+	}
 	rels, err := s.hold(ctx)
 	if err == nil {
 		err = s.describe(ctx, s.all[0].sess, rels)

@@ -137,6 +137,22 @@ func (s *Source) session(ctx context.Context) (*mysession.Session, error) {
 	return mysession.Connect(ctx, s.conn, mysession.Options{Role: mysession.Read, Patience: s.opts.Patience})
 }
 
+// reconnect opens the control session anew where it was lost before it held anything: between Open and Entries of a target that
+// is compared it is loaded.
+func (s *Source) reconnect(ctx context.Context) error {
+	if s.control.Alive(ctx) {
+		return nil
+	}
+	c, err := s.session(ctx)
+	if err != nil {
+		return err
+	}
+	_ = c.Bury(ctx, s.control.Backend)
+	s.control.End()
+	s.control = c
+	return nil
+}
+
 func (s *Source) warn(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	s.warnMu.Lock()

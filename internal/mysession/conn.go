@@ -40,6 +40,10 @@ type Conn struct {
 	tls                      *tls.Config // nil for disable
 	timeout                  time.Duration
 	seen                     atomic.Pointer[string] // the TLS version of the last connection; see Security
+
+	// StandStill is how long a connection may wait without a byte before the server is asked whether
+	// it lives; two minutes where it is 0. See watch.
+	StandStill time.Duration
 }
 
 // tlsMode says how much of the server is believed.

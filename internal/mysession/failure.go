@@ -62,7 +62,8 @@ func Lost(err error) bool {
 	}
 	var ne net.Error
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn) || errors.As(err, &ne) ||
-		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, mysql.ErrPktSync) || errors.Is(err, mysql.ErrPktSyncMul) // what was sent while the server hung up
 }
 
 // explain turns a failure to connect into one that says what to do.
@@ -79,7 +80,7 @@ func (c *Conn) explain(err error) error {
 			f.Kind, f.Hint = stream.Denied, "the server takes encrypted connections alone (require_secure_transport): give sslmode=require, or verify-full, in the URL"
 		case slices.Contains(absent, me.Number):
 			f.Kind, f.Hint = stream.Preflight, "create the database first: pgmove never does"
-		case slices.Contains(busy, me.Number):
+		case slices.Contains(busy, me.Number), Lost(err):
 			f.Kind, f.Hint = stream.Outage, "try again when the server takes connections"
 		case slices.Contains(denied, me.Number):
 			f.Kind, f.Hint = stream.Denied, "check the user and the password, and from which hosts the account may connect"

@@ -63,11 +63,13 @@ func parseVersion(s string) (Version, error) {
 // Session is one connection with pinned settings. It is one goroutine's at a time.
 type Session struct {
 	conn driver.Conn
-	net  net.Conn // below the driver, and below TLS
+	net  *conn // below the driver, and below TLS
 	opts Options
 	from *Conn
 	// ID is the server's number of the connection.
 	ID uint64
+	// Backend is what of it is on the server.
+	Backend Backend
 	// Version is the server's.
 	Version Version
 }
@@ -86,13 +88,36 @@ func Connect(ctx context.Context, c *Conn, o Options) (*Session, error) {
 }
 
 func connect(ctx context.Context, c *Conn, o Options) (*Session, error) {
+	s, err := c.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.opts = o
+	pinning, cancel := context.WithTimeout(ctx, c.timeout) // nobody watches it yet
+	defer cancel()
+	if err := s.pin(pinning); err != nil {
+		s.End()
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, c.explain(err)
+	}
+	go c.watch(s.net, s.Backend)
+	return s, nil
+}
+
+// open opens a session as the server gives it.
+func (c *Conn) open(ctx context.Context) (*Session, error) {
 	cfg := c.config()
-	var below net.Conn
+	var below *conn
 	dial := cfg.DialFunc
 	cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		nc, err := dial(ctx, network, addr)
-		below = nc
-		return nc, err
+		if err != nil {
+			return nil, err
+		}
+		below = &conn{Conn: nc, closed: make(chan struct{})}
+		return below, nil
 	}
 	version := "" // stays so where the server offers no TLS and none is asked for
 	if cfg.TLS != nil {
@@ -110,7 +135,9 @@ func connect(ctx context.Context, c *Conn, o Options) (*Session, error) {
 	if err != nil {
 		return nil, c.explain(err)
 	}
-	dc, err := connector.Connect(ctx)
+	greeting, cancel := context.WithTimeout(ctx, c.timeout) // the driver's own is for the network's connection alone
+	defer cancel()
+	dc, err := connector.Connect(greeting)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -118,12 +145,7 @@ func connect(ctx context.Context, c *Conn, o Options) (*Session, error) {
 		return nil, c.explain(err)
 	}
 	c.seen.Store(&version)
-	s := &Session{conn: dc, net: below, opts: o, from: c}
-	if err := s.pin(ctx); err != nil {
-		s.End()
-		return nil, c.explain(err)
-	}
-	return s, nil
+	return &Session{conn: dc, net: below, from: c}, nil
 }
 
 // config is the driver's configuration. It allows no form of LOAD DATA that reads a file, and no statement within another.
@@ -158,6 +180,9 @@ func (s *Session) pin(ctx context.Context) error {
 	}
 	if s.ID, err = strconv.ParseUint(r[1], 10, 64); err != nil {
 		return fmt.Errorf("the connection's ID: %w", err)
+	}
+	if err := s.sign(ctx); err != nil {
+		return err
 	}
 	for _, q := range PinStatements(s.opts.Role, s.Version) {
 		if err := s.Do(ctx, q); err != nil {
@@ -206,20 +231,10 @@ func (s *Session) Lives() bool {
 	return !ok || v.IsValid()
 }
 
-// End closes the session.
-func (s *Session) End() { _ = s.conn.Close() }
-
-// Kill has the server end the statement that another session of the same account runs. That session, and
-// its transaction, stay.
-func (s *Session) Kill(ctx context.Context) error {
-	o := s.opts
-	o.Patience = 0
-	other, err := Connect(ctx, s.from, o)
-	if err != nil {
-		return err
-	}
-	defer other.End()
-	return other.Do(ctx, fmt.Sprintf("KILL QUERY %d", s.ID))
+// End closes the session. A server that takes nothing any more is told goodbye for five seconds at the most.
+func (s *Session) End() {
+	_ = s.net.SetWriteDeadline(time.Now().Add(5 * time.Second))
+	_ = s.conn.Close()
 }
 
 // Cut breaks the connection, from any goroutine; what runs on it fails.

@@ -109,9 +109,9 @@ func (c *conn) fill() error {
 	}
 	c.n = copy(c.buf, c.buf[c.r:c.n])
 	c.r = 0
-	c.stands.read.begin()
+	c.stands.read.Begin()
 	n, err := c.Conn.Read(c.buf[c.n:])
-	c.stands.read.end()
+	c.stands.read.End()
 	c.n += n
 	if n > 0 {
 		return nil // an error comes again

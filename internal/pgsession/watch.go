@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/pgmove/pgmove/internal/still"
 	"github.com/pgmove/pgmove/stream"
 )
 
@@ -34,46 +35,23 @@ type Backend struct{ pid, start string }
 
 // stands tells since when a connection waits for the other side.
 type stands struct {
-	read, write wait
+	read, write still.Wait
 	feeding     atomic.Bool // the rows of a COPY are being waited for, and not the server
 }
 
-// wait is one direction's.
-type wait struct {
-	since atomic.Int64 // in nanoseconds since start; 0 while nothing is waited for
-	count atomic.Uint64
+// Still reports whether nothing has moved for d.
+func (c *conn) Still(d time.Duration) bool {
+	return c.stands.write.Long(d) || c.stands.read.Long(d) && !c.stands.feeding.Load()
 }
 
-// start is where since counts from: the clock of the system may jump, this one doesn't.
-var start = time.Now()
+// Moved counts what has moved.
+func (c *conn) Moved() uint64 { return c.stands.read.Count() + c.stands.write.Count() }
 
-func (w *wait) begin() { w.since.Store(int64(time.Since(start)) + 1) }
-func (w *wait) end()   { w.since.Store(0); w.count.Add(1) }
+// Closed is closed with the connection.
+func (c *conn) Closed() <-chan struct{} { return c.closed }
 
-// long reports whether the wait takes longer than d.
-func (w *wait) long(d time.Duration) bool {
-	since := w.since.Load()
-	return since > 0 && time.Since(start)-time.Duration(since) > d
-}
-
-// still reports whether nothing has moved for d.
-func (s *stands) still(d time.Duration) bool {
-	return s.write.long(d) || s.read.long(d) && !s.feeding.Load()
-}
-
-// Write passes bytes on in pieces, each of which counts as a sign of life.
-func (c *conn) Write(p []byte) (n int, err error) {
-	const piece = 32 << 10
-	for len(p) > 0 && err == nil {
-		var k int
-		c.stands.write.begin()
-		k, err = c.Conn.Write(p[:min(len(p), piece)])
-		c.stands.write.end()
-		n += k
-		p = p[k:]
-	}
-	return n, err
-}
+// Write passes bytes on.
+func (c *conn) Write(p []byte) (int, error) { return still.Write(c.Conn, &c.stands.write, p) }
 
 // Close closes the connection.
 func (c *conn) Close() error {
@@ -102,39 +80,8 @@ func (s *Session) Alive(ctx context.Context) bool {
 
 // watch cuts a connection that stands still while its backend waits for us, or is gone.
 func (c *Conn) watch(w *conn, b Backend) {
-	limit := c.limit()
-	t := time.NewTicker(max(limit/4, time.Millisecond))
-	unreached := 0
-	defer t.Stop()
-	for {
-		select {
-		case <-w.closed:
-			return
-		case <-t.C:
-		}
-		if !w.stands.still(limit) {
-			unreached = 0
-			continue
-		}
-		moved := w.stands.read.count.Load() + w.stands.write.count.Load()
-		ctx, cancel := context.WithTimeout(context.Background(), max(limit, 15*time.Second))
-		dead, reached := c.waits(ctx, w.closed, b)
-		cancel()
-		if reached {
-			unreached = 0
-		} else if unreached++; unreached < unreachedFor {
-			dead = false
-		}
-		if dead && w.stands.still(limit) && moved == w.stands.read.count.Load()+w.stands.write.count.Load() {
-			_ = w.Close() // who waits gets an error, and tries again
-			return
-		}
-	}
+	still.Watch(w, c.limit(), func(ctx context.Context) (dead, reached bool) { return c.waits(ctx, w.closed, b) })
 }
-
-// unreachedFor is how often in a row the server must not be reached before that counts as an answer: a name that is not
-// found once, or a server too busy to greet, says nothing of what it works at.
-const unreachedFor = 4
 
 // waits asks the server whether a backend waits for its client, twice, or is gone. A server that can't be reached can't
 // serve it either. Of a backend that the role may not see, as where a setting changes a session's role, nothing is known.
@@ -149,7 +96,8 @@ func (c *Conn) waits(ctx context.Context, closed <-chan struct{}, b Backend) (de
 	asked, err := pgconn.ConnectConfig(ctx, cfg)
 	if err != nil {
 		// What the server says, that it has too many connections already, says nothing of this one.
-		return true, Code(err) != "" || stream.KindOf(c.explain(err)) != stream.Outage
+		reached = Code(err) != "" || stream.KindOf(c.explain(err)) != stream.Outage
+		return !reached, reached
 	}
 	defer func() { _ = asked.Close(context.WithoutCancel(ctx)) }()
 	for range 2 {
@@ -187,10 +135,7 @@ type feed struct {
 func (f *feed) Read(p []byte) (int, error) {
 	f.stands.feeding.Store(true)
 	n, err := f.r.Read(p)
-	if since := f.stands.read.since.Load(); since > 0 {
-		// From here on it is the server's turn.
-		f.stands.read.since.CompareAndSwap(since, int64(time.Since(start))+1)
-	}
+	f.stands.read.Restart() // from here on it is the server's turn
 	f.stands.feeding.Store(false)
 	return n, err
 }

@@ -25,13 +25,15 @@ func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, 
 	if c.Format != stream.FormatText && c.Format != stream.FormatForeign {
 		return stream.Fail(stream.Integrity, "%s: rows in format %q are none of this engine", e.Name(), c.Format)
 	}
-	err := t.with(ctx, func(s *mysession.Session) error {
+	begun := false
+	err := t.with(ctx, c.Part(), func(s *mysession.Session) error {
 		src := stream.Lend(full{rows})
 		var taken int64
 		err := t.begin(ctx, s, e)
 		if err != nil {
 			return err
 		}
+		begun = true
 		if e.CopyStmt != "" {
 			taken, err = load(ctx, s, e, c.Of == 1 && t.source.Selection.Has(stream.PreData), src)
 		} else {
@@ -54,36 +56,50 @@ func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, 
 		if err := t.take(ctx, s, c.Table, c.N, fmt.Sprintf("%d, %s", rec.Digest.Rows, mysession.Literal(rec.Digest.String()))); err != nil {
 			return err
 		}
-		if err := t.commit(ctx, s, c.Table, c.N); err != nil || e.CopyStmt != "" {
+		if err := t.commit(ctx, s, c.Part()); err != nil || e.CopyStmt != "" {
 			return err
 		}
-		return pinAgain(ctx, s)
+		if pinAgain(ctx, s) != nil {
+			s.End() // the chunk is there all the same
+		}
+		return nil
 	})
 	if err == nil {
 		return nil
 	}
-	if !t.transactional(e) {
-		return final(explainChunk(e, c, err)) // some of its rows may be there
+	locked := mysession.Locked(err)
+	err = passes(explainChunk(e, c, err))
+	if begun && !t.transactional(e) {
+		return final(err) // some of its rows may be there
 	}
-	if mysession.Locked(err) {
-		return laterError{explainChunk(e, c, err)} // nothing of it is there, and what was in its way will end
+	if locked {
+		return laterError{err} // what was in its way will end
 	}
-	err = explainChunk(e, c, err)
-	if errors.Is(err, stream.ErrAgain) {
-		return err
-	}
-	return final(err)
+	return err
 }
 
-// final is an error after which nothing is tried again by this process.
+// passes makes an outage of what ends by itself: locks that were waited for in vain, a deadlock, a KILL.
+func passes(err error) error {
+	var f *stream.Failure
+	if (mysession.Locked(err) || mysession.Code(err) == mysession.ErrInterrupted) && errors.As(err, &f) && f.Kind == stream.Failed {
+		f.Kind, f.Hint = stream.Outage, ""
+	}
+	return err
+}
+
+// final is an error after which nothing is tried again by this process: some of a chunk's rows may be in a table that has no transactions.
 func final(err error) error {
 	if errors.Is(err, stream.ErrAgain) {
 		err = &stream.Failure{Kind: stream.KindOf(err), Msg: err.Error()}
 	}
-	if stream.KindOf(err) == stream.Outage {
-		return stream.Last(err)
+	if stream.KindOf(err) != stream.Outage {
+		return err
 	}
-	return err
+	var f *stream.Failure
+	if errors.As(err, &f) && f.Hint == "" {
+		f.Hint = "run again with --resume: it empties the table, which has no transactions, and loads it again"
+	}
+	return stream.Last(err)
 }
 
 // laterError marks a chunk that may load once others have.

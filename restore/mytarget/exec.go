@@ -21,10 +21,15 @@ func (t *Target) OneByOne() bool { return true }
 // Exec applies entries, each followed by its ledger row.
 func (t *Target) Exec(ctx context.Context, entries []*stream.Entry) error {
 	for _, e := range entries {
-		err := t.with(ctx, func(s *mysession.Session) error { return t.apply(ctx, s, e) })
+		part := stream.Part{Table: e.ID, N: entryPart}
+		err := t.with(ctx, part, func(s *mysession.Session) error { return t.apply(ctx, s, e) })
 		if err != nil {
-			return final(t.explain(e, err))
+			return passes(t.explain(e, err))
 		}
+		t.noteCommitted(part)
+		t.deadMu.Lock()
+		delete(t.tried, e.ID)
+		t.deadMu.Unlock()
 	}
 	return nil
 }
@@ -33,14 +38,15 @@ func (t *Target) apply(ctx context.Context, s *mysession.Session, e *stream.Entr
 	if err := t.mine(ctx, s); err != nil {
 		return err
 	}
+	tried := t.triedBefore(e)
 	if there, err := t.has(ctx, s, e.ID, entryPart); err != nil || there {
-		if there {
+		if there && !tried {
 			err = stream.Fail(stream.Failed, "the ledger has it already")
 		}
 		return err
 	}
 	there := false
-	if t.again {
+	if t.again || tried {
 		var err error
 		if there, err = t.isThere(ctx, s, e); err != nil {
 			return err
@@ -66,6 +72,15 @@ func (t *Target) apply(ctx context.Context, s *mysession.Session, e *stream.Entr
 	}
 	fault.Point("ledger.exec:after")
 	return nil
+}
+
+// triedBefore reports whether this process began to make the entry before, and notes that it does.
+func (t *Target) triedBefore(e *stream.Entry) bool {
+	t.deadMu.Lock()
+	defer t.deadMu.Unlock()
+	was := t.tried[e.ID]
+	t.tried[e.ID] = true
+	return was
 }
 
 // define makes what the entry defines.
@@ -129,7 +144,7 @@ func (t *Target) explain(e *stream.Entry, err error) error {
 	if f.Object == "" {
 		f.Object = object
 	}
-	if mysession.Code(f.Err) == 0 {
+	if mysession.Code(f.Err) == 0 || f.Kind == stream.Outage {
 		return err
 	}
 	f.Msg = "the target refused it"
@@ -147,7 +162,7 @@ func (t *Target) Analyze(ctx context.Context, tables []*stream.Entry) error {
 		names[i] = e.Tag
 	}
 	object := "ANALYZE TABLE " + tables[0].Name()
-	err := t.with(ctx, func(s *mysession.Session) error {
+	err := t.with(ctx, stream.Part{Table: tables[0].ID, N: analyzePart}, func(s *mysession.Session) error {
 		rows, err := s.Rows(ctx, "ANALYZE TABLE "+mysession.Idents(names))
 		for _, r := range rows {
 			if err == nil && len(r) == 4 && strings.EqualFold(r[2], "error") {
@@ -156,5 +171,5 @@ func (t *Target) Analyze(ctx context.Context, tables []*stream.Entry) error {
 		}
 		return err
 	})
-	return mysession.Explain(err, object)
+	return passes(mysession.Explain(err, object))
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -25,8 +26,11 @@ const (
 	factTable  = mysession.LedgerTable + "_facts"
 )
 
-// entryPart is the ledger's part number of entries; chunks count from 0.
-const entryPart = -1
+// entryPart is the ledger's part number of entries; chunks count from 0. analyzePart is of none that the ledger has.
+const (
+	entryPart   = -1
+	analyzePart = -9
+)
 
 const errDuplicate = 1062 // ER_DUP_ENTRY
 
@@ -177,26 +181,56 @@ func (t *Target) has(ctx context.Context, s *mysession.Session, id stream.DumpID
 	return len(rows) > 0, err
 }
 
-// commit commits a chunk. Where the connection dies before the answer, the ledger knows whether the transaction
+// commit commits a chunk. Where the answer doesn't come, or is an error, the ledger knows whether the transaction
 // was committed.
-func (t *Target) commit(ctx context.Context, s *mysession.Session, id stream.DumpID, part int) error {
+func (t *Target) commit(ctx context.Context, s *mysession.Session, part stream.Part) error {
 	fault.Point("ledger.chunk:before")
 	err := s.Do(ctx, "COMMIT")
 	if err == nil {
+		t.noteCommitted(part)
 		fault.Point("ledger.chunk:after")
-	}
-	if err == nil || ctx.Err() != nil || !mysession.Lost(err) {
-		return err
-	}
-	asked, cerr := t.session(ctx)
-	if cerr != nil {
-		return err
-	}
-	defer asked.End()
-	if there, herr := t.has(ctx, asked, id, part); herr == nil && there {
 		return nil
 	}
-	return err
+	if ctx.Err() != nil {
+		return err
+	}
+	for failed := 1; ; failed++ {
+		is, aerr := t.isTaken(ctx, s.Backend, part)
+		if aerr == nil && is {
+			t.noteCommitted(part)
+			return nil
+		}
+		if aerr == nil {
+			return err
+		}
+		if stream.KindOf(aerr) != stream.Outage {
+			return aerr
+		}
+		if !t.opts.Retry.Again(ctx, failed, aerr) {
+			// Without the answer nobody may do it again.
+			return stream.Last(errors.Join(mysession.Explain(err, t.conn.Name()), aerr))
+		}
+	}
+}
+
+// isTaken asks the ledger for a part whose transaction is in doubt, after it has ended the session that was at it.
+func (t *Target) isTaken(ctx context.Context, b mysession.Backend, part stream.Part) (bool, error) {
+	if err := t.rejoin(ctx, true); err != nil {
+		return false, err
+	}
+	s, err := t.session(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer s.End()
+	if err := s.Bury(ctx, b); err != nil {
+		return false, mysession.Explain(err, t.conn.Name()) // while it lives no answer is the last
+	}
+	if err := t.mine(ctx, s); err != nil {
+		return false, t.explainLedger(err)
+	}
+	is, err := t.has(ctx, s, part.Table, part.N)
+	return is, t.explainLedger(err)
 }
 
 func fenced() error {
@@ -204,12 +238,23 @@ func fenced() error {
 }
 
 // Keep ends the run as Finish does, and leaves the ledger.
-func (t *Target) Keep(ctx context.Context) error { return t.checkLoaded(ctx) }
+func (t *Target) Keep(ctx context.Context) error {
+	if len(t.filled) == 0 {
+		return nil
+	}
+	if err := t.rejoin(ctx, true); err != nil {
+		return err
+	}
+	return t.checkLoaded(ctx)
+}
 
 // Finish drops the ledger.
 func (t *Target) Finish(ctx context.Context) error {
 	if !t.ledger {
 		return nil
+	}
+	if err := t.rejoin(ctx, true); err != nil {
+		return err
 	}
 	if err := t.checkLoaded(ctx); err != nil {
 		return err

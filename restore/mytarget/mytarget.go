@@ -34,7 +34,9 @@ type Options struct {
 	Sessions int
 	// Patience is how long an unreachable server is tried again.
 	Patience time.Duration
-	Observe  stream.Observer
+	// Retry is how long the ledger is asked for a transaction in doubt.
+	Retry   stream.Retry
+	Observe stream.Observer
 }
 
 // DefaultCleanWait is how long tables in use are waited for.
@@ -44,8 +46,18 @@ const DefaultCleanWait = 10 * time.Second
 type Target struct {
 	conn     *mysession.Conn
 	opts     Options
-	control  *mysession.Session // holds the lock against other runs
-	sessions chan *mysession.Session
+	control  *mysession.Session // holds the lock against other runs; in use by several with controlMu
+	sessions chan *pooled
+
+	controlMu   sync.Mutex
+	joined      time.Time // when the control session was last known to live
+	notJoined   error     // how rejoin last failed, if it did, and when that try began
+	notJoinedAt time.Time
+	committedMu sync.Mutex
+	committed   map[stream.Part]bool // by this process
+	deadMu      sync.Mutex
+	dead        map[stream.Part]mysession.Backend // of sessions that were lost, by what they were at
+	tried       map[stream.DumpID]bool            // entries that this process began to make, and doesn't know that it did; with deadMu
 
 	source stream.Source
 	run    string
@@ -64,19 +76,19 @@ type Target struct {
 
 // Open connects to the target; it changes nothing there.
 func Open(ctx context.Context, conn *mysession.Conn, o Options) (*Target, error) {
-	o.Sessions = max(o.Sessions, 2)
+	o.Sessions = min(max(o.Sessions, 2), maxSessions)
 	if o.CleanWait <= 0 {
 		o.CleanWait = DefaultCleanWait
 	}
-	t := &Target{conn: conn, opts: o, warned: map[string]bool{}}
+	t := &Target{conn: conn, opts: o, warned: map[string]bool{}, committed: map[stream.Part]bool{}, dead: map[stream.Part]mysession.Backend{}, tried: map[stream.DumpID]bool{}}
 	c, err := t.session(ctx)
 	if err != nil {
 		return nil, err
 	}
 	t.control = c
-	t.sessions = make(chan *mysession.Session, o.Sessions)
-	for range o.Sessions {
-		t.sessions <- nil
+	t.sessions = make(chan *pooled, o.Sessions)
+	for n := range o.Sessions {
+		t.sessions <- &pooled{n: n}
 	}
 	return t, nil
 }
@@ -120,49 +132,5 @@ func (t *Target) warn(format string, args ...any) {
 	}
 }
 
-// with runs f on a session. One that failed is ended, and what it had not committed with it.
-func (t *Target) with(ctx context.Context, f func(*mysession.Session) error) error {
-	var s *mysession.Session
-	select {
-	case s = <-t.sessions:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	defer func() { t.sessions <- s }()
-	if s == nil || !s.Lives() {
-		var err error
-		if s, err = t.session(ctx); err != nil {
-			s = nil
-			return err
-		}
-	}
-	err := f(s)
-	if err != nil {
-		t.rollback(ctx, s)
-		s = nil
-	}
-	return err
-}
-
-// rollback ends a session, once the server has undone what it had not committed.
-func (t *Target) rollback(ctx context.Context, s *mysession.Session) {
-	if s.Lives() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		_ = s.Do(ctx, "ROLLBACK")
-	}
-	s.End()
-}
-
 // Loaded lets go of what was needed to load.
 func (t *Target) Loaded() { t.byID, t.taken = nil, stream.Taken{} }
-
-// Close closes all sessions.
-func (t *Target) Close() {
-	for range cap(t.sessions) {
-		if s := <-t.sessions; s != nil {
-			s.End()
-		}
-	}
-	t.control.End()
-}

@@ -105,12 +105,17 @@ func (t *Target) readInto(ctx context.Context, l *left) error {
 // fence keeps the process that wrote the ledger, if a session of it still goes on, from writing any more, and
 // returns what the ledger then holds; nil where there is none.
 func (t *Target) fence(ctx context.Context) (*left, error) {
-	if l, err := t.readLedger(ctx); l == nil {
+	l, err := t.readLedger(ctx)
+	if l == nil {
 		return nil, err
 	}
 	// What holds the row in share mode commits or fails before this goes on; what comes to it later fails.
 	if err := t.control.Do(ctx, "UPDATE "+runTable+" SET epoch = epoch + 1"); err != nil {
 		return nil, mysession.Explain(err, "the ledger")
+	}
+	// A definition that the server still works at, an index above all, is in no transaction.
+	if err := t.endOld(ctx, l.Header.Run); err != nil {
+		return nil, mysession.Explain(err, t.conn.Name())
 	}
 	return t.readLedger(ctx)
 }
@@ -140,6 +145,9 @@ func (t *Target) takeOver(ctx context.Context, h *stream.Header, entries []strea
 	}
 	again, err := t.goesOn(l, h, entries)
 	if err != nil {
+		return false, err
+	}
+	if err := t.emptied(ctx); err != nil {
 		return false, err
 	}
 	t.taken, t.ledger, t.again = l.taken, true, true
