@@ -62,7 +62,7 @@ type Source struct {
 	Instance string `json:"instance,omitempty"`
 	// Held says that another process held the snapshot (pgmove snapshot --hold).
 	Held bool `json:"held,omitempty"`
-	// Started is when the server was started; it tells a server from its copies, which have the same identifier.
+	// Started is when the server was started, or where it runs; it tells a server from its copies, which have the same identifier.
 	Started string `json:"-"`
 	// DatabaseID tells a database from one of the same name that took its place; "" where the engine has no such thing.
 	DatabaseID string `json:"-"`

@@ -156,9 +156,6 @@ func (s *Selection) LeftOut() []string {
 			out = append(out, fmt.Sprintf("section %s: it was not moved (%s)", sec, s.sectionText()))
 		}
 	}
-	if s.SchemaOnly {
-		out = append(out, "materialized views are left unfilled (--schema-only)")
-	}
 	return out
 }
 

@@ -1,9 +1,7 @@
 package validate
 
 import (
-	"fmt"
 	"regexp"
-	"strings"
 
 	"github.com/pgmove/pgmove/stream"
 )
@@ -22,7 +20,7 @@ func Pick(c *stream.Contents, schemas, tables []string) (*stream.Contents, error
 	var all []*pattern
 	for i, text := range append(append([]string(nil), schemas...), tables...) {
 		p := &pattern{flag: "schema", text: text}
-		parts, err := parsePattern(text)
+		parts, err := stream.ParsePattern(text)
 		if i >= len(schemas) {
 			p.flag = "table"
 		}
@@ -45,8 +43,12 @@ func Pick(c *stream.Contents, schemas, tables []string) (*stream.Contents, error
 	for _, tc := range c.Tables {
 		t := &tc.Table
 		wanted := false
+		namespace := t.Namespace
+		if namespace == "" {
+			namespace = c.Header.Source.Database // of an engine whose names have no other
+		}
 		for _, p := range all {
-			if !t.LargeObjects && (p.schema == nil || p.schema.MatchString(string(t.Namespace))) && (p.name == nil || p.name.MatchString(string(t.Name))) {
+			if !t.LargeObjects && (p.schema == nil || p.schema.MatchString(string(namespace))) && (p.name == nil || p.name.MatchString(string(t.Name))) {
 				p.hit, wanted = true, true
 			}
 		}
@@ -75,55 +77,4 @@ func Pick(c *stream.Contents, schemas, tables []string) (*stream.Contents, error
 		}
 	}
 	return &out, nil
-}
-
-// parsePattern reads a pattern of names with dots between, as pg_dump does: * and ? stand for any characters and for any
-// one, regular expressions' other signs for themselves as there, letters are folded, and nothing of that holds in double quotes.
-func parsePattern(text string) ([]*regexp.Regexp, error) {
-	var parts []*regexp.Regexp
-	var b strings.Builder
-	end := func() error {
-		r, err := regexp.Compile("(?s)^(?:" + b.String() + ")$")
-		if err != nil {
-			return fmt.Errorf("not a pattern")
-		}
-		parts = append(parts, r)
-		b.Reset()
-		return nil
-	}
-	quoted := false
-	letters := []rune(text)
-	for i := 0; i < len(letters); i++ {
-		c := letters[i]
-		switch {
-		case c == '"' && quoted && i+1 < len(letters) && letters[i+1] == '"':
-			b.WriteByte('"')
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-			b.WriteString(regexp.QuoteMeta(string(c)))
-		case c == '.':
-			if err := end(); err != nil {
-				return nil, err
-			}
-		case c == '*':
-			b.WriteString(".*")
-		case c == '?':
-			b.WriteByte('.')
-		case c == '$':
-			b.WriteString(`\$`)
-		case c >= 'A' && c <= 'Z':
-			b.WriteRune(c + 'a' - 'A')
-		default:
-			b.WriteRune(c)
-		}
-	}
-	if quoted {
-		return nil, fmt.Errorf("a double quote is not closed")
-	}
-	if err := end(); err != nil {
-		return nil, err
-	}
-	return parts, nil
 }

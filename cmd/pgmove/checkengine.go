@@ -25,6 +25,7 @@ func askSource(ctx context.Context, c *cli.Context, co conn, sel stream.Selectio
 		if err != nil {
 			return nil, nil, err
 		}
+		opts.Selection = sel
 		return mysource.Check(ctx, my, opts, full)
 	}
 	return pgsource.Check(ctx, co.(*pgsession.Conn), pgsource.Options{Jobs: c.Int("jobs"), BinDir: c.String("pg-bin"), NoOwner: c.Bool("no-owner"),

@@ -325,7 +325,7 @@ func checkMyReach(t *testing.T) {
 	check(t, 20, []string{"--source", closed, "--target", to.URL(dst)}, "source-unreachable", "slow-buffer-pool")
 	check(t, 12, []string{"--source", from.URLAs(from.User(), canary, src), "--target", to.URL(dst)}, "source-unreachable", "slow-buffer-pool")
 	check(t, 10, []string{"--source", from.URL("no_such_database")}, "source-unreachable")
-	for _, f := range [][]string{{"--roles", "missing"}, {"--table", "t"}, {"--definer", "@"}} {
+	for _, f := range [][]string{{"--roles", "missing"}, {"--schema", "t"}, {"--definer", "@"}} {
 		mustExit(t, 3, append([]string{"check", "--source", from.URL(src), "--target", to.URL(dst)}, f...)...)
 	}
 	via := t.TempDir() + "/a"

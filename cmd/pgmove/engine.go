@@ -111,7 +111,10 @@ func sameEngine(from, to string) error {
 func checkFlags(c *cli.Context, co conn) error {
 	names, only := []string{"definer"}, "MySQL and MariaDB"
 	if engineOf(co) == mysource.Engine {
-		names, only = append(selecting(), "snapshot", "roles"), "PostgreSQL"
+		names, only = []string{"snapshot", "roles"}, "PostgreSQL"
+		if err := selectable(c); err != nil {
+			return err
+		}
 		if f := c.String("format"); f == stream.FormatBinary {
 			return stream.Fail(stream.Usage, "--format binary is for PostgreSQL: rows of MySQL and MariaDB are text")
 		}
@@ -140,20 +143,25 @@ func myOptions(c *cli.Context, o stream.Observer) (opts mysource.Options, err er
 	return opts, err
 }
 
+// openMySource opens a database for reading with the flags' selection.
 func openMySource(ctx context.Context, c *cli.Context, co *mysession.Conn, o stream.Observer) (*mysource.Source, error) {
 	opts, err := myOptions(c, o)
 	if err != nil {
 		return nil, err
 	}
+	if opts.Selection, err = selection(c); err != nil {
+		return nil, err
+	}
 	return mysource.Open(ctx, co, opts)
 }
 
-func openMyCompared(ctx context.Context, c *cli.Context, co *mysession.Conn, o stream.Observer) (*mysource.Source, error) {
+func openMyCompared(ctx context.Context, c *cli.Context, co *mysession.Conn, src stream.Source, o stream.Observer) (*mysource.Source, error) {
 	opts, err := myOptions(c, o)
 	if err != nil {
 		return nil, err
 	}
 	opts.Uncovered, opts.Side = true, "validate"
+	opts.Selection, opts.Known = src.Selection, string(src.Database) // which the target's need not be
 	return mysource.Open(ctx, co, opts)
 }
 
@@ -168,7 +176,7 @@ func definer(c *cli.Context) (mytarget.Definer, error) {
 // myTargetOptions are what the flags say of restoring to a MySQL database.
 func myTargetOptions(c *cli.Context, o stream.Observer) (mytarget.Options, error) {
 	d, err := definer(c)
-	return mytarget.Options{Definer: d, ReadBack: c.String("validate") != string(validate.None) && !c.Bool("no-schema-check"), Resume: c.Bool("resume"), Sessions: 2*c.Int("jobs") + 1, Patience: patience, Retry: retry, Observe: o}, err
+	return mytarget.Options{Definer: d, ReadBack: c.String("validate") != string(validate.None) && !c.Bool("no-schema-check"), Resume: c.Bool("resume"), Clean: c.Bool("clean"), Sessions: 2*c.Int("jobs") + 1, Patience: patience, Retry: retry, Observe: o}, err
 }
 
 func openMyTarget(ctx context.Context, c *cli.Context, co *mysession.Conn, o stream.Observer) (*mytarget.Target, error) {

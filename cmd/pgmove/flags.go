@@ -257,7 +257,7 @@ type comparing struct{ noSchema, ownFilters bool }
 // openCompared opens a target for reading, the way the contents were read.
 func openCompared(ctx context.Context, c *cli.Context, co conn, src stream.Source, how comparing, o stream.Observer) (s source, err error) {
 	if my, ok := co.(*mysession.Conn); ok {
-		return openedSource(openMyCompared(ctx, c, my, o))
+		return openedSource(openMyCompared(ctx, c, my, src, o))
 	}
 	opts := pgsource.Options{Jobs: c.Int("jobs"), BinDir: c.String("pg-bin"), Encoding: src.Encoding,
 		NoSchema: how.noSchema || !src.Selection.Has(stream.PreData) && !src.Selection.Has(stream.PostData), NoIndex: true, OwnFilters: how.ownFilters, Selection: src.Selection, Patience: patience, Observe: o, Side: "validate"}

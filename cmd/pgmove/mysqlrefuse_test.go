@@ -96,7 +96,7 @@ func TestMySQLRefusals(t *testing.T) {
 		{"wrong password", 12, run(from.URLAs(from.User(), canary, src), to.URL(dst)), []string{"password"}},
 		{"no database", 10, run(from.URL("no_such_database"), to.URL(dst)), []string{"no_such_database", "create the database"}},
 		{"no target database", 10, run(from.URL(src), to.URL("no_such_database")), []string{"no_such_database"}},
-		{"target not empty", 10, run(from.URL(src), to.URL(full)), []string{"table here", "never overwrites"}},
+		{"target not empty", 10, run(from.URL(src), to.URL(full)), []string{"table here", "replaces nothing unless --clean"}},
 		{"local_infile", 10, run(from.URL(src), fenced.URL(closedDB)), []string{"local_infile", "parameter group"}},
 		{"the source's account", 12, run(from.URLAs(blind, canary, src), to.URL(dst)), []string{"SHOW VIEW"}},
 		{"the target's account", 12, run(from.URL(src), to.URLAs(weak, canary, dst)), []string{"lacks ALTER, CREATE", "GRANT ALL"}},
@@ -111,7 +111,7 @@ func TestMySQLRefusals(t *testing.T) {
 		{"bad URL", 3, run("mysql://u:"+canary+"@h:99999999/x", to.URL(dst)), nil},
 		{"bad definer", 3, run(from.URL(src), to.URL(dst), "--definer", "@"), []string{"app@%"}},
 		{"a definer of PostgreSQL", 3, run(pg.URL(pgdb), pg.URL(pgdb), "--definer", "strip"), []string{"--definer is for MySQL"}},
-		{"a table", 3, run(from.URL(src), to.URL(dst), "--table", "orders"), []string{"--table is for PostgreSQL"}},
+		{"a schema", 3, run(from.URL(src), to.URL(dst), "--schema", "orders"), []string{"--schema is for PostgreSQL"}},
 		{"binary rows", 3, run(from.URL(src), to.URL(dst), "--format", "binary"), []string{"rows of MySQL"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -160,6 +160,7 @@ func TestMySQLPlainAccounts(t *testing.T) {
 	if strings.Contains(out, canary) {
 		t.Errorf("the output shows a password:\n%s", out)
 	}
+	wantText(t, mustExit(t, 0, append(run, "--definer", "strip", "--clean")...), "--clean replaces 2 tables", "equal")
 	definer := func() string {
 		v, err := to.Value(t.Context(), dst, "SELECT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()")
 		if err != nil {

@@ -2,13 +2,14 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/pgmove/pgmove/stream"
 )
 
-// patternFlags say what of a database is moved; pg_dump gets them as they are.
+// patternFlags say what of a database is moved; pg_dump gets them as they are; of MySQL and MariaDB they are matched here.
 func patternFlags() []cli.Flag {
 	list := func(name, short, usage string) cli.Flag {
 		f := &cli.StringSliceFlag{Name: name, Usage: usage}
@@ -18,14 +19,14 @@ func patternFlags() []cli.Flag {
 		return f
 	}
 	return []cli.Flag{
-		list("schema", "n", "only schemas that match `PATTERN`, as pg_dump --schema"),
-		list("table", "t", "only tables that match `PATTERN`, as pg_dump --table"),
-		list("table-and-children", "", "as --table, with partitions and heirs; needs a pg_dump of version 16 or newer"),
-		list("exclude-schema", "N", "no schemas that match `PATTERN`"),
+		list("schema", "n", "PostgreSQL: only schemas that match `PATTERN`, as pg_dump --schema"),
+		list("table", "t", "only tables, views and sequences that match `PATTERN`, as pg_dump --table"),
+		list("table-and-children", "", "PostgreSQL: as --table, with partitions and heirs; needs a pg_dump of version 16 or newer"),
+		list("exclude-schema", "N", "PostgreSQL: no schemas that match `PATTERN`"),
 		list("exclude-table", "T", "no tables, views or sequences that match `PATTERN`"),
-		list("exclude-table-and-children", "", "as --exclude-table, with partitions and heirs; pg_dump 16"),
+		list("exclude-table-and-children", "", "PostgreSQL: as --exclude-table, with partitions and heirs; pg_dump 16"),
 		list("exclude-table-data", "", "no rows of tables that match `PATTERN`, but their definitions"),
-		list("exclude-table-data-and-children", "", "as --exclude-table-data, with partitions and heirs; pg_dump 16"),
+		list("exclude-table-data-and-children", "", "PostgreSQL: as --exclude-table-data, with partitions and heirs; pg_dump 16"),
 	}
 }
 
@@ -41,18 +42,25 @@ func sectionFlags() []cli.Flag {
 // intoFlags say how a target is treated that isn't empty.
 func intoFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.BoolFlag{Name: "clean", Aliases: []string{"c"}, Usage: "drop on the target, in one transaction before anything is loaded, what is about to be created; refused where anything else would go with it"},
-		&cli.BoolFlag{Name: "disable-triggers", Usage: "with --data-only or --section data: load with triggers and foreign keys switched off, which takes a superuser"},
+		&cli.BoolFlag{Name: "clean", Aliases: []string{"c"}, Usage: "drop on the target, before anything is loaded, what is about to be created; refused where anything else would go with it"},
+		&cli.BoolFlag{Name: "disable-triggers", Usage: "PostgreSQL: with --data-only or --section data: load with triggers and foreign keys switched off, which takes a superuser"},
 	}
 }
 
-// selecting names the flags of what is moved, and of how a target is treated: they are PostgreSQL's.
-func selecting() []string {
-	var names []string
-	for _, f := range join(patternFlags(), sectionFlags(), intoFlags(), dryFlags()) {
-		names = append(names, f.Names()[0])
+// selectable refuses flags of what is moved, and of how a target is treated, that mean nothing to MySQL and MariaDB.
+func selectable(c *cli.Context) error {
+	for _, f := range []struct{ names, hint string }{
+		{"schema exclude-schema", "in MySQL and MariaDB a schema is the database that the URL names: --table and --exclude-table choose what of it is moved"},
+		{"table-and-children exclude-table-and-children exclude-table-data-and-children", "in MySQL and MariaDB partitions come with their table: leave -and-children out"},
+		{"disable-triggers", "MySQL and MariaDB cannot switch triggers off for a session: load the rows before --section post-data, or drop the triggers meanwhile; foreign keys refuse no rows there"},
+	} {
+		for _, n := range strings.Fields(f.names) {
+			if c.IsSet(n) {
+				return stream.Fail(stream.Usage, "--%s is for PostgreSQL", n).WithHint("%s", f.hint)
+			}
+		}
 	}
-	return names
+	return nil
 }
 
 // checker is a target that can say what it would refuse; other is one that can tell whether it is the source.
@@ -105,7 +113,11 @@ func sections(c *cli.Context) (list []stream.Section, schemaOnly bool, err error
 	for _, name := range c.StringSlice("section") {
 		var s stream.Section
 		if err := s.UnmarshalText([]byte(name)); err != nil || s == stream.Sequences {
-			return nil, false, stream.Fail(stream.Usage, "--section %s: pre-data, data or post-data is needed", stream.Text(name).Display())
+			f := stream.Fail(stream.Usage, "--section %s: pre-data, data or post-data is needed", stream.Text(name).Display())
+			if s == stream.Sequences {
+				f.Hint = "the positions of sequences are of section data"
+			}
+			return nil, false, f
 		}
 		want[s] = true
 	}

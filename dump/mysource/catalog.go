@@ -56,7 +56,8 @@ func (s *Source) list(ctx context.Context, sess *mysession.Session) ([]*relation
 		return nil, err
 	}
 	var out []*relation
-	var broken []string
+	var names, broken []string
+	s.leftOut = nil
 	for _, r := range rows {
 		rel := &relation{name: r["name"], engine: r["engine"], comment: r["comment"], transactional: r["transactions"] == "YES",
 			bytes: number(r["bytes"]), rows: number(r["nrows"])}
@@ -72,11 +73,18 @@ func (s *Source) list(ctx context.Context, sess *mysession.Session) ([]*relation
 		default:
 			return nil, fmt.Errorf("%s is a %s, which pgmove doesn't know", rel.name, r["type"])
 		}
-		if rel.kind != view && rel.engine == "" {
-			broken = append(broken, fmt.Sprintf("table %s (%s)", stream.Text(rel.name).Display(), stream.Text(rel.comment).Display()))
+		if mysession.IsLedger(rel.name, rel.comment) {
 			continue
 		}
-		if mysession.IsLedger(rel.name, rel.comment) {
+		names = append(names, rel.name)
+		if !s.picks.Takes(rel.name) {
+			if rel.kind == table {
+				s.leftOut = append(s.leftOut, rel.name)
+			}
+			continue
+		}
+		if rel.kind != view && rel.engine == "" {
+			broken = append(broken, fmt.Sprintf("table %s (%s)", stream.Text(rel.name).Display(), stream.Text(rel.comment).Display()))
 			continue
 		}
 		// Their rows are other tables', here or elsewhere.
@@ -87,7 +95,7 @@ func (s *Source) list(ctx context.Context, sess *mysession.Session) ([]*relation
 		return out, (&stream.Failure{Kind: stream.Preflight, Object: s.conn.Name(), Msg: "the server cannot open " + strings.Join(broken, ", ")}).
 			WithHint("repair or drop what it names: pgmove leaves nothing out")
 	}
-	return out, nil
+	return out, s.matched(names)
 }
 
 func number(s string) int64 {

@@ -137,7 +137,7 @@ func (c *checking) programs(ctx context.Context) (err error) {
 			if mode, ok := r["sql_mode"]; ok {
 				r["sql_mode"] = shortDates.ReplaceAllString(mode, "${1}ALLOW_INVALID_DATES")
 			}
-			if owner, ok := r["owner"]; !ok || c.moved[owner] {
+			if owner, ok := r["owner"]; !ok && c.opts.Selection.Everything() || c.moved[owner] {
 				c.rows = append(c.rows, r)
 			}
 		}

@@ -77,7 +77,8 @@ func (s *Source) Entries(ctx context.Context) (stream.Header, []stream.Entry, er
 	if err != nil {
 		return stream.Header{}, nil, mysession.Explain(err, s.conn.Name())
 	}
-	s.schema = schemaItems(r.entries)
+	s.schema = s.opts.Selection.Keep(schemaItems(r.entries))
+	s.tellLeftOut()
 	h := stream.Header{Engine: Engine, Bare: true, Source: s.facts}
 	h.Source.Roles = r.roles()
 	s.warnMu.Lock()
@@ -94,6 +95,7 @@ func (r *reader) read(ctx context.Context) error {
 	}
 	r.data()
 	r.keys()
+	r.tellDangling()
 	for _, step := range []func(context.Context) error{r.readRoutines, r.readViews, r.readTriggers, r.readEvents} {
 		if err := step(ctx); err != nil {
 			return err
@@ -115,8 +117,10 @@ func (r *reader) database(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.add(stream.Entry{Section: stream.PreData, Desc: descDatabase, Tag: descDatabase,
-		Defn: stream.Text(fmt.Sprintf("ALTER DATABASE CHARACTER SET = %s COLLATE = %s", row[0], row[1]))})
+	r.s.database = fmt.Sprintf("ALTER DATABASE CHARACTER SET = %s COLLATE = %s", row[0], row[1])
+	if r.s.opts.Selection.Everything() {
+		r.add(stream.Entry{Section: stream.PreData, Desc: descDatabase, Tag: descDatabase, Defn: stream.Text(r.s.database)})
+	}
 	return nil
 }
 
@@ -139,7 +143,7 @@ func (r *reader) readSequences(ctx context.Context) error {
 
 func (r *reader) readTables(ctx context.Context) error {
 	r.s.nameFiles()
-	r.s.creates = map[string]string{}
+	r.s.creates, r.s.wholes = map[string]string{}, map[string]string{}
 	for _, rel := range r.s.order {
 		if rel.kind != table {
 			continue
@@ -153,6 +157,7 @@ func (r *reader) readTables(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("table %s: %w", stream.Text(rel.name).Display(), err)
 		}
+		r.s.wholes[rel.name] = def.Whole
 		e := stream.Entry{Section: stream.PreData, Desc: descTable, Tag: stream.Text(rel.name), Defn: stream.Text(def.Create), AccessMethod: stream.Text(rel.engine),
 			DropStmt: stream.Text("DROP TABLE " + mysession.Ident(rel.name)), Relkind: 'r'}
 		if strings.Contains(strings.ToLower(def.Create), "nextval") {
@@ -172,6 +177,9 @@ func (r *reader) readTables(ctx context.Context) error {
 func (r *reader) values(ctx context.Context) error {
 	r.s.seqs = nil
 	for _, rel := range r.s.order {
+		if !r.s.moves(rel) {
+			continue
+		}
 		v := stream.SequenceValue{Name: stream.Text(rel.name), Last: 1}
 		e := stream.Entry{Section: stream.Sequences, Desc: descSet, Tag: v.Name, Dependencies: []stream.DumpID{r.tables[rel.name]}}
 		q := mysession.Ident(rel.name)
@@ -219,7 +227,7 @@ func (r *relation) autoIncrement() *column {
 // data makes the data entries.
 func (r *reader) data() {
 	for _, rel := range r.s.order {
-		if rel.kind != table || rel.foreign {
+		if rel.kind != table || !r.s.reads(rel) {
 			continue
 		}
 		t := &stream.Table{Name: stream.Text(rel.name), Bytes: rel.bytes, Rows: rel.rows}

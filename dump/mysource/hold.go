@@ -78,7 +78,7 @@ func (s *Source) lockUncovered(ctx context.Context, rels []*relation) error {
 // uncovered lists the tables that no snapshot covers, as LOCK TABLES and as people have them.
 func (s *Source) uncovered(rels []*relation) (locks, shown []string) {
 	for _, r := range rels {
-		if r.kind == table && !r.transactional && !r.foreign {
+		if r.kind == table && !r.transactional && s.reads(r) {
 			locks = append(locks, mysession.Ident(r.name)+" READ")
 			shown = append(shown, stream.Text(r.name).Display())
 		}

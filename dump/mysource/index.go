@@ -69,6 +69,9 @@ func (s *Source) Index(entries []stream.Entry, _ []stream.Chunk, records []strea
 	for _, r := range records {
 		x.byTable[r.Table] = append(x.byTable[r.Table], r)
 	}
+	// Every mydumper directory has this one, and pgmove knows by it what it is.
+	x.file(s.databaseFile()+"-schema-create.sql", whole("CREATE DATABASE IF NOT EXISTS "+mysession.Ident(s.conn.Database())+
+		" /*!40100 DEFAULT"+strings.TrimPrefix(s.database, "ALTER DATABASE")+" */"))
 	for i := range entries {
 		x.sequence(&entries[i])
 	}
@@ -106,16 +109,21 @@ func (x *index) sequence(e *stream.Entry) {
 	case e.Desc == descSequence:
 		x.sequences[string(e.Tag)] = whole(strings.Replace(string(e.Defn), "CREATE SEQUENCE ", "CREATE SEQUENCE IF NOT EXISTS ", 1))
 	case e.Desc == descSet && x.sequences[string(e.Tag)] != "":
-		x.sequences[string(e.Tag)] += whole(strings.Replace(string(e.Defn), "SELECT ", "DO ", 1)) // which returns no row
+		x.sequences[string(e.Tag)] += whole(setting(e))
 	}
 }
 
+// setting is the statement that sets a sequence, without a row as its answer.
+func setting(e *stream.Entry) string { return strings.Replace(string(e.Defn), "SELECT ", "DO ", 1) }
+
 func (x *index) entry(e *stream.Entry) {
-	s, name := x.s, string(e.Tag)
+	s, name, sel := x.s, string(e.Tag), &x.s.opts.Selection
 	switch {
-	case e.Desc == descDatabase:
-		x.file(s.databaseFile()+"-schema-create.sql", whole("CREATE DATABASE IF NOT EXISTS "+mysession.Ident(s.conn.Database())+
-			" /*!40100 DEFAULT"+strings.TrimPrefix(string(e.Defn), "ALTER DATABASE")+" */"))
+	case e.Table != nil:
+		x.data(e)
+	case e.Desc == descSet && (!sel.Has(stream.PreData) || x.sequences[name] == "" && !x.all()):
+		x.after(setting(e)) // elsewhere it comes with what is made
+	case !sel.Wants(e):
 	case e.Desc == descSequence:
 		x.file(s.tableFile(name)+"-schema.sql", x.sequences[name])
 	case e.Desc == descTable:
@@ -125,17 +133,34 @@ func (x *index) entry(e *stream.Entry) {
 				sql += x.sequences[r.name]
 			}
 		}
-		x.file(s.tableFile(name)+"-schema.sql", sql+whole(s.creates[name]))
-	case e.Table != nil:
-		x.data(e)
+		x.file(s.tableFile(name)+"-schema.sql", sql+whole(x.table(e)))
 	case e.Section == stream.PostData && strings.HasPrefix(string(e.Defn), "SET SESSION "):
 		settings, create := mysession.Statements(string(e.Defn))
 		if x.post.Len() > 0 {
 			x.post.WriteString(stockHead)
 		}
 		x.post.WriteString(settings + ";\n" + whole(create))
+	case e.Section == stream.PostData && !sel.Has(stream.PreData):
+		x.after(string(e.Defn)) // keys, which else come with their table
 	}
 }
+
+// all reports whether all sections are in the archive.
+func (x *index) all() bool { return len(x.s.opts.Selection.Sections) == 0 }
+
+// table is the statement that makes a table, with what comes with it in the sections that are moved.
+func (x *index) table(e *stream.Entry) string {
+	switch name := string(e.Tag); {
+	case x.all() && x.s.picks.TakesRows(name):
+		return x.s.creates[name]
+	case x.s.opts.Selection.Has(stream.PostData):
+		return x.s.wholes[name]
+	}
+	return string(e.Defn)
+}
+
+// after adds a statement to those that come after the rows, and before programs and their settings.
+func (x *index) after(sql string) { x.post.WriteString(whole(sql)) }
 
 // data makes the statements that load a table's rows.
 func (x *index) data(e *stream.Entry) {

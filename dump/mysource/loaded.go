@@ -81,7 +81,7 @@ func (s *Source) peeked(ctx context.Context, sess *mysession.Session) (*Source, 
 	if s.peek != nil {
 		return s.peek, nil
 	}
-	p := &Source{conn: s.conn, opts: s.opts, version: s.version}
+	p := &Source{conn: s.conn, opts: s.opts, version: s.version, picks: s.picks}
 	rels, err := p.list(ctx, sess)
 	if err == nil {
 		err = p.describe(ctx, sess, rels)

@@ -6,6 +6,7 @@
 package mysource
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,9 @@ type Options struct {
 	// Uncovered opens a database to which nobody writes, such as a target that is compared: its sessions' snapshots need not
 	// agree, and nothing is locked.
 	Uncovered bool
+	// Selection restricts what is dumped. Known is what its patterns call the database, "" for its own name.
+	Selection stream.Selection
+	Known     string
 	// Throttle bounds how many bytes of rows a second are read; nil for no bound.
 	Throttle *stream.Throttle
 	// Patience is how long an unreachable server is tried again.
@@ -74,11 +78,15 @@ type Source struct {
 	order    []*relation
 	files    map[string]string // by table: the name of its files in an archive
 	creates  map[string]string // by table: what creates it with all its indexes and keys
+	wholes   map[string]string // the same, without the AUTO_INCREMENT value
 	seqs     []stream.SequenceValue
 	schema   []stream.SchemaItem
-	earlyMu  sync.Mutex // of early and peek
-	early    []*worker  // sessions of LoadedTo that are idle
-	peek     *Source    // what LoadedTo knows of the tables
+	picks    *stream.Picks // which tables, views and sequences are moved; nil for all
+	leftOut  []string      // tables that are not
+	database string        // what sets the database's charset and collation
+	earlyMu  sync.Mutex    // of early and peek
+	early    []*worker     // sessions of LoadedTo that are idle
+	peek     *Source       // what LoadedTo knows of the tables
 	warnMu   sync.Mutex
 	warnings []stream.Text
 }
@@ -113,12 +121,15 @@ func connect(ctx context.Context, conn *mysession.Conn, o Options) (*Source, err
 	}
 	s := &Source{conn: conn, opts: o, dead: make(chan struct{})}
 	var err error
+	if s.picks, err = o.Selection.Picks(cmp.Or(o.Known, conn.Database())); err != nil {
+		return nil, err
+	}
 	if s.control, err = s.session(ctx); err != nil {
 		return nil, err
 	}
 	s.version = s.control.Version
 	s.facts = stream.Source{Version: s.version.Text, VersionNum: s.version.Num, Database: stream.Text(conn.Database()),
-		Encoding: "utf8mb4", Session: mysession.Pins(mysession.Read, s.version), DumpTool: "SHOW CREATE of " + s.version.Name()}
+		Encoding: "utf8mb4", Session: mysession.Pins(mysession.Read, s.version), DumpTool: "SHOW CREATE of " + s.version.Name(), Selection: o.Selection}
 	return s, nil
 }
 
@@ -171,15 +182,12 @@ func (s *Source) checkVersion(context.Context) error {
 	return nil
 }
 
-// identify reads the server's own ID, where it has one.
-func (s *Source) identify(ctx context.Context) error {
-	id := "@@server_uuid"
-	if s.version.MariaDB {
-		id = "@@server_uid"
+// identify reads the server's own ID, where it has one, and where it runs.
+func (s *Source) identify(ctx context.Context) (err error) {
+	if s.facts.SystemID, err = s.control.SystemID(ctx); err != nil {
+		return err
 	}
-	if row, err := s.control.Row(ctx, "SELECT "+id); err == nil {
-		s.facts.SystemID = row[0]
-	} else if mysession.Code(err) != mysession.ErrUnknownSystem {
+	if s.facts.Started, err = s.control.Place(ctx); err != nil {
 		return err
 	}
 	return nil

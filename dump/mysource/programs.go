@@ -52,6 +52,9 @@ func settingsOf(row map[string]string) (settings []string) {
 // readRoutines reads functions, procedures and packages. They come before views, which may call them; servers look
 // at what a routine itself names when it is called.
 func (r *reader) readRoutines(ctx context.Context) error {
+	if !r.s.opts.Selection.Everything() {
+		return nil
+	}
 	rows, err := r.sess.Rows(ctx, "SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = "+r.s.qualifier()+
 		" ORDER BY ROUTINE_TYPE = 'PACKAGE BODY', BINARY ROUTINE_TYPE, BINARY ROUTINE_NAME")
 	if err != nil {
@@ -153,6 +156,9 @@ func (r *reader) readTriggers(ctx context.Context) error {
 	before := map[string]stream.DumpID{}
 	for _, row := range rows {
 		name, table := row[0], row[1]
+		if r.tables[table] == 0 {
+			continue // its table is not moved
+		}
 		made, create, err := r.s.trigger(ctx, r.sess, name)
 		if err != nil {
 			return err
@@ -191,6 +197,9 @@ func (s *Source) trigger(ctx context.Context, sess *mysession.Session, name stri
 
 // readEvents reads events. They come last of all, since they run by themselves.
 func (r *reader) readEvents(ctx context.Context) error {
+	if !r.s.opts.Selection.Everything() {
+		return nil
+	}
 	rows, err := r.sess.Rows(ctx, "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = "+r.s.qualifier()+" ORDER BY BINARY EVENT_NAME")
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ func schemaItems(entries []stream.Entry) []stream.SchemaItem {
 		}
 		settings, create := mysession.Statements(string(e.Defn))
 		h := sha256.Sum256([]byte(settings + "\n" + mysession.WithDefiner(create, "")))
-		items = append(items, stream.SchemaItem{Desc: e.Desc, Tag: e.Tag, Owner: e.Owner, Hash: hex.EncodeToString(h[:16]), Defn: e.Defn})
+		items = append(items, stream.SchemaItem{Desc: e.Desc, Tag: e.Tag, Owner: e.Owner, Hash: hex.EncodeToString(h[:16]), Defn: e.Defn, Post: e.Section == stream.PostData})
 	}
 	slices.SortStableFunc(items, func(a, b stream.SchemaItem) int {
 		return cmp.Or(cmp.Compare(a.Desc, b.Desc), cmp.Compare(a.Tag, b.Tag))

@@ -10,6 +10,8 @@ import (
 type TableDefinition struct {
 	// Create is the statement without what comes later, and without the AUTO_INCREMENT value.
 	Create string
+	// Whole is the statement without the AUTO_INCREMENT value.
+	Whole string
 	// Keys are the definitions of secondary indexes that can wait, as they stand after ADD.
 	Keys []Key
 	// Foreign are the foreign keys.
@@ -96,6 +98,7 @@ func ParseCreateTable(sql string, keep bool) (*TableDefinition, error) {
 	stays := d.sort(items, keep)
 	tail := sql[tokens[end].From:]
 	tail, d.AutoIncrement = withoutAutoIncrement(tail)
+	d.Whole = sql[:tokens[end].From] + tail
 	d.Create = sql[:tokens[open].To] + "\n  " + strings.Join(stays, ",\n  ") + "\n" + tail
 	return d, nil
 }

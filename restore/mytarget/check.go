@@ -102,6 +102,9 @@ func (c *checking) state(ctx context.Context) error {
 		id    string
 		check func(context.Context) error
 	}{{"target-busy", c.held}, {"local-infile-off", c.checkLocal}, {"target-read-only", c.checkWritable}, {"target-not-empty", c.checkOccupants}} {
+		if sel := &c.needs.Source.Selection; r.id == "target-not-empty" && (c.opts.Clean || !sel.Has(stream.PreData)) {
+			continue
+		}
 		if err := c.refused(ctx, r.id, r.check); err != nil {
 			return err
 		}

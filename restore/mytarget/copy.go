@@ -35,7 +35,7 @@ func (t *Target) CopyFrom(ctx context.Context, e *stream.Entry, c stream.Chunk, 
 		}
 		begun = true
 		if e.CopyStmt != "" {
-			taken, err = load(ctx, s, e, c, src)
+			taken, err = load(ctx, s, e, c.Of == 1 && t.source.Selection.Has(stream.PreData), src)
 		} else {
 			taken, err = insert(ctx, s, e, src)
 		}
@@ -110,6 +110,9 @@ func (e laterError) Unwrap() error { return e.error }
 
 // transactional reports whether a chunk of the data entry that fails leaves no rows behind.
 func (t *Target) transactional(e *stream.Entry) bool {
+	if t.engines != nil {
+		return t.engines[string(e.Table.Name)] == "InnoDB"
+	}
 	for _, id := range e.Dependencies {
 		if d := t.byID[id]; d != nil && d.Desc == "TABLE" && d.Tag == e.Table.Name {
 			return d.AccessMethod == "InnoDB"
@@ -144,15 +147,15 @@ func (t *Target) begin(ctx context.Context, s *mysession.Session, e *stream.Entr
 // turns errors into warnings and leaves out rows.
 //
 // A chunk that is its table's only one may be loaded in bulk: MariaDB then locks the table whole, and keeps no record of
-// each row for a rollback.
-func load(ctx context.Context, s *mysession.Session, e *stream.Entry, c stream.Chunk, src io.Reader) (int64, error) {
+// each row for a rollback. That is for tables that the run made alone: what has unique indexes of its own must have them checked.
+func load(ctx context.Context, s *mysession.Session, e *stream.Entry, bulk bool, src io.Reader) (int64, error) {
 	name := fmt.Sprintf("pgmove%d", readers.Add(1))
 	sql := mysession.LoadFrom(string(e.CopyStmt), "Reader::"+name)
 	if sql == "" {
 		return 0, stream.Fail(stream.Integrity, "%s: its statement is none that loads rows", e.Name())
 	}
 	checks := "1"
-	if c.Of == 1 {
+	if bulk {
 		checks = "0"
 	}
 	if err := s.Do(ctx, "SET unique_checks = "+checks+", "+mysession.Zeros+" = 0, "+mysession.WideZeros+" = 0"); err != nil {

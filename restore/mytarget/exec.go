@@ -53,13 +53,16 @@ func (t *Target) apply(ctx context.Context, s *mysession.Session, e *stream.Entr
 		}
 	}
 	if !there {
+		if err := t.checkReferred(ctx, s, e); err != nil {
+			return err
+		}
 		fault.Point("ledger.exec:define")
 		if err := t.define(ctx, s, e); err != nil {
 			return err
 		}
 	}
 	if e.Desc == "FK CONSTRAINT" || e.Desc == descCheck {
-		if err := t.checkForeign(ctx, s, e); err != nil {
+		if err := t.checkForeign(ctx, s, e, t.whyViolated()); err != nil {
 			return err
 		}
 	}

@@ -12,7 +12,7 @@ import (
 // checkForeign counts the rows that violate the foreign keys just added. They are added without a look at the rows,
 // which takes a copy of the table else, and lets a key be moved that the source's own rows violate: such
 // rows are moved like all others, and told.
-func (t *Target) checkForeign(ctx context.Context, s *mysession.Session, e *stream.Entry) error {
+func (t *Target) checkForeign(ctx context.Context, s *mysession.Session, e *stream.Entry, note string) error {
 	rows, err := s.Rows(ctx, `SELECT k.CONSTRAINT_NAME, k.COLUMN_NAME, k.REFERENCED_TABLE_SCHEMA, k.REFERENCED_TABLE_NAME, k.REFERENCED_COLUMN_NAME
 		FROM information_schema.KEY_COLUMN_USAGE k WHERE k.TABLE_SCHEMA = DATABASE() AND k.CONSTRAINT_SCHEMA = DATABASE() AND k.TABLE_NAME = `+mysession.Literal(string(e.Tag))+`
 		AND k.REFERENCED_TABLE_NAME IS NOT NULL ORDER BY k.CONSTRAINT_NAME, k.ORDINAL_POSITION`)
@@ -24,7 +24,7 @@ func (t *Target) checkForeign(ctx context.Context, s *mysession.Session, e *stre
 		for n < len(rows) && rows[n][0] == rows[0][0] {
 			n++
 		}
-		if err := t.checkKey(ctx, s, e, rows[:n]); err != nil {
+		if err := t.checkKey(ctx, s, e, rows[:n], note); err != nil {
 			return err
 		}
 		rows = rows[n:]
@@ -32,8 +32,44 @@ func (t *Target) checkForeign(ctx context.Context, s *mysession.Session, e *stre
 	return nil
 }
 
+// whyViolated is what is told of rows that violate a key.
+func (t *Target) whyViolated() string {
+	if len(t.source.Selection.Patterns()) > 0 {
+		return ": the rows that they refer to were left out, or are missing on the source too"
+	}
+	return ", as they do on the source"
+}
+
+// checkReferred refuses a key to a table that was left out and is not there: the server would make it, and then refuse every new row.
+func (t *Target) checkReferred(ctx context.Context, s *mysession.Session, e *stream.Entry) error {
+	if e.Desc != "FK CONSTRAINT" || len(t.source.Selection.Patterns()) == 0 {
+		return nil
+	}
+	for _, name := range mysession.Referred(string(e.Defn)) {
+		rows, err := s.Rows(ctx, "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = "+mysession.Literal(name))
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			return stream.Fail(stream.Failed, "it refers to table %s, which is not moved and not on the target", stream.Text(name).Display()).
+				WithHint("move that table too, exclude this one, or give --on-error continue")
+		}
+	}
+	return nil
+}
+
+// checkLoaded counts the rows that violate foreign keys of tables that were there before their rows: the server was told not to look.
+func (t *Target) checkLoaded(ctx context.Context) error {
+	for _, name := range t.filled {
+		if err := t.checkForeign(ctx, t.control, &stream.Entry{Desc: "TABLE", Tag: stream.Text(name)}, ""); err != nil {
+			return mysession.Explain(err, "foreign keys of table "+stream.Text(name).Display())
+		}
+	}
+	return nil
+}
+
 // checkKey counts the rows that violate one key, given by its columns.
-func (t *Target) checkKey(ctx context.Context, s *mysession.Session, e *stream.Entry, key [][]string) error {
+func (t *Target) checkKey(ctx context.Context, s *mysession.Session, e *stream.Entry, key [][]string, note string) error {
 	parent := mysession.Ident(key[0][2]) + "." + mysession.Ident(key[0][3])
 	var given, same []string
 	for _, c := range key {
@@ -50,7 +86,7 @@ func (t *Target) checkKey(ctx context.Context, s *mysession.Session, e *stream.E
 		return nil
 	}
 	if err == nil && row[0] != "0" {
-		t.warn("%s: %s rows violate it, as they do on the source", name, row[0])
+		t.warn("%s: %s rows violate it%s", name, row[0], note)
 	}
 	return err
 }

@@ -86,7 +86,11 @@ func (t *Target) makeLedger(ctx context.Context, h *stream.Header, entries []str
 			lit(h.Run), t.epoch, lit(h.Source.SystemID), lit(string(h.Source.Database)), lit(h.Source.Snapshot), lit(h.Tool))); err != nil {
 			return err
 		}
-		return t.putFacts(ctx, map[string]any{"header": h, "prints": stream.Prints(entries), "plan": plan})
+		facts := map[string]any{"header": h, "prints": stream.Prints(entries), "plan": plan}
+		if len(t.drops) > 0 {
+			facts[cleanFact] = t.drops
+		}
+		return t.putFacts(ctx, facts)
 	})
 	if err == nil {
 		fault.Point("ledger.prepare:after")
@@ -234,7 +238,15 @@ func fenced() error {
 }
 
 // Keep ends the run as Finish does, and leaves the ledger.
-func (t *Target) Keep(context.Context) error { return nil }
+func (t *Target) Keep(ctx context.Context) error {
+	if len(t.filled) == 0 {
+		return nil
+	}
+	if err := t.rejoin(ctx, true); err != nil {
+		return err
+	}
+	return t.checkLoaded(ctx)
+}
 
 // Finish drops the ledger.
 func (t *Target) Finish(ctx context.Context) error {
@@ -242,6 +254,9 @@ func (t *Target) Finish(ctx context.Context) error {
 		return nil
 	}
 	if err := t.rejoin(ctx, true); err != nil {
+		return err
+	}
+	if err := t.checkLoaded(ctx); err != nil {
 		return err
 	}
 	fault.Point("ledger.finish:before")

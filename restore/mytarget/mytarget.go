@@ -26,6 +26,10 @@ type Options struct {
 	ReadBack bool
 	// Resume has Prepare go on with what an earlier process left, where there is such.
 	Resume bool
+	// Clean has Prepare drop what the archive creates.
+	Clean bool
+	// CleanWait is how long sessions are waited for that use what is to be dropped; 0 for DefaultCleanWait. Meanwhile others wait behind us.
+	CleanWait time.Duration
 	// Sessions is how many sessions are opened at the most; 2 where it is less.
 	Sessions int
 	// Patience is how long an unreachable server is tried again.
@@ -34,6 +38,9 @@ type Options struct {
 	Retry   stream.Retry
 	Observe stream.Observer
 }
+
+// DefaultCleanWait is how long tables in use are waited for.
+const DefaultCleanWait = 10 * time.Second
 
 // Target is a MySQL or MariaDB database that takes an archive.
 type Target struct {
@@ -59,13 +66,20 @@ type Target struct {
 	ledger bool // made, or taken over
 	taken  stream.Taken
 	again  bool // what the ledger doesn't list may be there
-	warnMu sync.Mutex
-	warned map[string]bool
+	// engines are those of the tables, by name, that rows go into and that were there before; nil where the run makes its tables.
+	engines map[string]string
+	filled  []string // their names
+	drops   []dropped
+	warnMu  sync.Mutex
+	warned  map[string]bool
 }
 
 // Open connects to the target; it changes nothing there.
 func Open(ctx context.Context, conn *mysession.Conn, o Options) (*Target, error) {
 	o.Sessions = min(max(o.Sessions, 2), maxSessions)
+	if o.CleanWait <= 0 {
+		o.CleanWait = DefaultCleanWait
+	}
 	t := &Target{conn: conn, opts: o, warned: map[string]bool{}, committed: map[stream.Part]bool{}, dead: map[stream.Part]mysession.Backend{}, tried: map[stream.DumpID]bool{}}
 	c, err := t.session(ctx)
 	if err != nil {
@@ -120,32 +134,3 @@ func (t *Target) warn(format string, args ...any) {
 
 // Loaded lets go of what was needed to load.
 func (t *Target) Loaded() { t.byID, t.taken = nil, stream.Taken{} }
-
-// Prepare refuses a target that could not take the entries, and then makes the ledger.
-func (t *Target) Prepare(ctx context.Context, h *stream.Header, entries []stream.Entry, plan []stream.Chunk) error {
-	t.source, t.run = h.Source, h.Run
-	if h.Engine != Engine {
-		return stream.Fail(stream.Preflight, "an archive of %s cannot be restored to MySQL or MariaDB", stream.Text(h.Engine).Display())
-	}
-	t.byID = make(map[stream.DumpID]*stream.Entry, len(entries))
-	for i := range entries {
-		t.byID[entries[i].ID] = &entries[i]
-	}
-	if err := t.hold(ctx); err != nil {
-		return err
-	}
-	if t.opts.Resume {
-		if resumed, err := t.takeOver(ctx, h, entries, plan); resumed || err != nil {
-			return err
-		}
-	}
-	if err := t.CheckEmpty(ctx); err != nil {
-		return err
-	}
-	for _, check := range []func(context.Context, []stream.Entry) error{t.checkKinds, t.checkOther, t.checkPrimaryKeys, t.checkNames, t.checkPrivileges, t.checkSettings} {
-		if err := check(ctx, entries); err != nil {
-			return mysession.Explain(err, t.conn.Name())
-		}
-	}
-	return t.makeLedger(ctx, h, entries, plan)
-}

@@ -57,7 +57,7 @@ func (t *Target) checkOccupants(ctx context.Context) error {
 	if n := len(rows) - len(names); n > 0 {
 		f.Msg += fmt.Sprintf(" and %d more", n)
 	}
-	return f.WithHint("create an empty database for the move; pgmove never overwrites")
+	return f.WithHint("create an empty database for the move; pgmove replaces nothing unless --clean asks for it")
 }
 
 // checkLoads refuses a server that takes no LOAD DATA LOCAL, or would change what it loads.

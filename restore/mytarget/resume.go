@@ -154,6 +154,9 @@ func (t *Target) takeOver(ctx context.Context, h *stream.Header, entries []strea
 	if err := t.checkLoads(ctx); err != nil {
 		return false, mysession.Explain(err, t.conn.Name())
 	}
+	if err := t.finishClean(ctx, entries); err != nil {
+		return false, mysession.Explain(err, t.conn.Name())
+	}
 	fault.Point("ledger.resume:before")
 	b := &putBack{t: t, entries: entries, plan: plan, forget: map[stream.DumpID]bool{}, rows: map[stream.DumpID]bool{}}
 	if err := b.run(ctx, again, l.Header.Run != h.Run); err != nil {
@@ -185,6 +188,9 @@ func (t *Target) goesOn(l *left, h *stream.Header, entries []stream.Entry) ([]st
 		return nil, (&stream.Failure{Kind: stream.NotResumable, Object: t.conn.Name(), Msg: "the run began with another --via"}).
 			WithHint("give --via as it was given at first; else drop and create the database, and start afresh")
 	}
+	if err := h.Source.Selection.Same(&l.Header.Source.Selection); err != nil {
+		return nil, err
+	}
 	return again, stream.SameSchema(l.Prints, stream.Prints(entries))
 }
 
@@ -203,6 +209,9 @@ type putBack struct {
 // whole, unless they are complete. anew says that the run has another snapshot: sequences' values are not part of any.
 func (b *putBack) run(ctx context.Context, again []stream.DumpID, anew bool) error {
 	t := b.t
+	if !t.source.Selection.Has(stream.Data) {
+		again = nil // the rows are another step's
+	}
 	for _, id := range again {
 		b.rows[id] = true
 	}
@@ -220,7 +229,7 @@ func (b *putBack) run(ctx context.Context, again []stream.DumpID, anew bool) err
 			return fmt.Errorf("entry %d, whose rows are to come again, has none", id)
 		}
 		tables[e.Dependencies[0]] = true
-		if t.taken.Entries[e.Dependencies[0]] {
+		if t.taken.Entries[e.Dependencies[0]] || !t.source.Selection.Has(stream.PreData) { // or it was there before
 			b.tables = append(b.tables, string(e.Table.Name))
 		}
 	}
@@ -240,6 +249,9 @@ func (b *putBack) run(ctx context.Context, again []stream.DumpID, anew bool) err
 
 // entry decides what becomes of an entry: what rows would fire goes; what else depends on rows is looked at again.
 func (b *putBack) entry(e *stream.Entry, tables map[stream.DumpID]bool, anew bool) {
+	if !b.t.source.Selection.Wants(e) {
+		return
+	}
 	touched := false
 	for _, id := range append(append([]stream.DumpID(nil), e.Locks...), e.Dependencies...) {
 		touched = touched || tables[id]
