@@ -5,8 +5,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Part names a chunk whatever its key: the N-th of a data entry.
@@ -185,4 +187,42 @@ type Prior struct {
 	Beats   int64
 	// Torn marks an archive whose metadata are of two runs, of which one goes on from the other.
 	Torn bool
+}
+
+// Commits are the parts of which a target's server said that it has them. A crash, or a failover, may take the last of them back.
+type Commits struct {
+	mu    sync.Mutex
+	parts map[Part]bool
+}
+
+// Note notes a part.
+func (c *Commits) Note(p Part) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.parts == nil {
+		c.parts = map[Part]bool{}
+	}
+	c.parts[p] = true
+}
+
+// Seek returns what is to be called with each part that the ledger has, and what then returns an error, the last of all tries,
+// where one of those noted before is not among them. Object is the target's name.
+func (c *Commits) Seek(object string) (found func(Part), verdict func() error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	left := maps.Clone(c.parts)
+	return func(p Part) { delete(left, p) }, func() error {
+		if len(left) == 0 {
+			return nil
+		}
+		return Last((&Failure{Kind: Outage, Object: object,
+			Msg: fmt.Sprintf("the server lost %d transactions that it had committed, when it crashed or failed over", len(left))}).
+			WithHint("run again with --resume: the ledger knows what is there"))
+	}
+}
+
+// LostLedger is the error where a target has lost the ledger itself.
+func LostLedger(object string) error {
+	return Last((&Failure{Kind: Outage, Object: object, Msg: "the server lost the ledger that it had committed, when it crashed or failed over"}).
+		WithHint("run again with --resume: it starts afresh where nothing is left"))
 }

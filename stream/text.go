@@ -85,3 +85,12 @@ func printable(r rune) bool {
 	}
 	return true
 }
+
+// First joins the first of names that can be shown, ten at the most, and says how many more there are.
+func First(names []string) string {
+	const shown = 10
+	if n := len(names) - shown; n > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), n)
+	}
+	return strings.Join(names, ", ")
+}

@@ -105,7 +105,7 @@ func (c *checking) tables(ctx context.Context) (err error) {
 	if !c.may.Has("LOCK TABLES") {
 		return c.found.Refused("tables-unlockable", c.mayNotLock(shown, nil))
 	}
-	c.found.Add("tables-not-transactional", fmt.Sprintf("tables that are not transactional (%d): %s; no snapshot covers their rows, and they stay locked against writers until all is read", len(shown), firsts(shown)),
+	c.found.Add("tables-not-transactional", fmt.Sprintf("tables that are not transactional (%d): %s; no snapshot covers their rows, and they stay locked against writers until all is read", len(shown), stream.First(shown)),
 		"convert them to InnoDB, or move when their writers can wait")
 	return nil
 }
@@ -163,7 +163,7 @@ func (c *checking) programs(ctx context.Context) (err error) {
 	if len(hidden) == 0 {
 		return nil
 	}
-	return c.found.Refused("routines-unreadable", unseen(c.conn.Name(), firsts(hidden)))
+	return c.found.Refused("routines-unreadable", unseen(c.conn.Name(), stream.First(hidden)))
 }
 
 // ask notes what the target will have to take: a sketch of each entry, without what defines it.
@@ -242,12 +242,4 @@ func quotedAccount(s string) string {
 		return mysession.Ident(strings.TrimSuffix(s, "@"))
 	}
 	return mysession.Ident(s[:i]) + "@" + mysession.Ident(s[i+1:])
-}
-
-// firsts joins the first names of a list.
-func firsts(names []string) string {
-	if n := len(names); n > 10 {
-		return strings.Join(names[:10], ", ") + fmt.Sprintf(" and %d more", n-10)
-	}
-	return strings.Join(names, ", ")
 }

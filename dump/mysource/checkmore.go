@@ -161,7 +161,7 @@ func (c *checking) objects(ctx context.Context) error {
 		{"foreign-keys-elsewhere", elsewhere, "foreign keys to other databases (%d): %s; they are made as they are, and their rows are checked only if the account may read both", "move those databases to the same server, or drop the keys"},
 	} {
 		if len(n.names) > 0 {
-			c.found.Add(n.id, fmt.Sprintf(n.msg, len(n.names), firsts(n.names)), n.hint)
+			c.found.Add(n.id, fmt.Sprintf(n.msg, len(n.names), stream.First(n.names)), n.hint)
 		}
 	}
 	c.namers()

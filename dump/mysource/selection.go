@@ -49,22 +49,11 @@ func (s *Source) tellLeftOut() {
 	}
 	if len(names) > 0 {
 		slices.Sort(names)
-		s.warn("the rows of %d tables are left out, as asked: %s", len(names), nameList(names))
-	}
-}
-
-// nameList shows the first ones of many.
-func nameList(names []string) string {
-	const shown = 10
-	var out []string
-	for i, n := range names {
-		if i == shown {
-			out = append(out, fmt.Sprintf("and %d more", len(names)-shown))
-			break
+		for i, n := range names {
+			names[i] = stream.Text(n).Display()
 		}
-		out = append(out, stream.Text(n).Display())
+		s.warn("the rows of %d tables are left out, as asked: %s", len(names), stream.First(names))
 	}
-	return strings.Join(out, ", ")
 }
 
 // tellDangling warns of foreign keys to tables that are not moved.

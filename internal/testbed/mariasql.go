@@ -23,13 +23,19 @@ func OwnMariaDB(tb testing.TB, opts MariaDBOptions) *MariaDB {
 	if err != nil {
 		tb.Fatalf("testbed: %v", err)
 	}
+	return m.closedWith(tb)
+}
+
+// closedWith closes the server with the test, and shows its log where that failed.
+func (m *MariaDB) closedWith(tb testing.TB) *MariaDB {
+	tb.Helper()
 	tb.Cleanup(func() {
 		log := m.Log()
 		if err := m.Close(); err != nil {
 			tb.Errorf("testbed: %v", err)
 		}
 		if tb.Failed() {
-			tb.Logf("the last lines that MariaDB logged:\n%s", tail(log))
+			tb.Logf("the last lines that the server logged:\n%s", tail(log))
 		}
 	})
 	return m

@@ -25,16 +25,7 @@ func OracleMySQL(tb testing.TB, settings ...string) *MariaDB {
 	if err != nil {
 		tb.Fatalf("testbed: %v", err)
 	}
-	tb.Cleanup(func() {
-		log := m.Log()
-		if err := m.Close(); err != nil {
-			tb.Errorf("testbed: %v", err)
-		}
-		if tb.Failed() {
-			tb.Logf("the last lines that MySQL logged:\n%s", tail(log))
-		}
-	})
-	return m
+	return m.closedWith(tb)
 }
 
 func startMySQL(ctx context.Context, program string, settings []string) (*MariaDB, error) {

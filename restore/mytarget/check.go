@@ -3,7 +3,6 @@ package mytarget
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/pgmove/pgmove/internal/mysession"
@@ -144,7 +143,7 @@ func (c *checking) takes(ctx context.Context) error {
 	}
 	if v := c.q.Version; len(c.needs.Versioned) > 0 && v.MariaDB && v.Num < 10110000 {
 		return c.found.Refused("versioned-tables", (&stream.Failure{Kind: stream.Preflight, Object: c.conn.Name(),
-			Msg: fmt.Sprintf("%s takes no rows with a past, and these tables have them: %s", v.Name(), first(c.needs.Versioned))}).
+			Msg: fmt.Sprintf("%s takes no rows with a past, and these tables have them: %s", v.Name(), stream.First(c.needs.Versioned))}).
 			WithHint("move to MariaDB 10.11 or newer, or ALTER TABLE … DROP SYSTEM VERSIONING on the source"))
 	}
 	return nil
@@ -181,17 +180,9 @@ func (c *checking) keys(ctx context.Context) (err error) {
 	for _, name := range []string{"innodb_force_primary_key", "sql_require_primary_key", "sql_generate_invisible_primary_key"} {
 		if c.is[name] == "ON" {
 			return c.found.Refused("primary-key-required", (&stream.Failure{Kind: stream.Preflight, Object: c.conn.Name(),
-				Msg: fmt.Sprintf("the server takes no tables without a primary key as they are (%s), and these have none: %s", name, first(c.needs.Keyless))}).
+				Msg: fmt.Sprintf("the server takes no tables without a primary key as they are (%s), and these have none: %s", name, stream.First(c.needs.Keyless))}).
 				WithHint("SET GLOBAL %s = OFF while the move goes on, or give the tables a key on the source", name))
 		}
 	}
 	return nil
-}
-
-// first joins the first names of a list.
-func first(names []string) string {
-	if n := len(names); n > 10 {
-		return strings.Join(names[:10], ", ") + fmt.Sprintf(" and %d more", n-10)
-	}
-	return strings.Join(names, ", ")
 }

@@ -34,7 +34,7 @@ func (c *checking) room(ctx context.Context) error {
 		c.found.Add("target-replica", "the server is a replica, and applies what another server's binary log tells it: that may collide with what is moved", "name the primary, or STOP SLAVE; RESET SLAVE if it is to stand alone")
 	}
 	if c.is["event_scheduler"] == "ON" && len(c.needs.Running) > 0 {
-		c.found.Add("events-will-run", "the event scheduler is on: these events run as soon as they are made, while the rows are compared: "+first(c.needs.Running),
+		c.found.Add("events-will-run", "the event scheduler is on: these events run as soon as they are made, while the rows are compared: "+stream.First(c.needs.Running),
 			"SET GLOBAL event_scheduler = OFF there until the move has ended, or disable the events on the source: else they run on both, and what they change is a mismatch")
 	}
 	return nil
@@ -106,7 +106,7 @@ func (c *checking) differences(context.Context) error {
 		c.found.Add("settings-differ", "applications will meet other settings than on the source: "+strings.Join(differ, ", ")+"; rows arrive the same", "set them as on the source before applications move")
 	}
 	if len(c.needs.Namers) > 0 && string(c.needs.Source.Database) != c.conn.Database() {
-		c.found.Add("programs-name-database", fmt.Sprintf("programs that name their own database, %s, go on naming it: %s", c.needs.Source.Database.Display(), first(c.needs.Namers)),
+		c.found.Add("programs-name-database", fmt.Sprintf("programs that name their own database, %s, go on naming it: %s", c.needs.Source.Database.Display(), stream.First(c.needs.Namers)),
 			"move to a database of the same name, or mend them after the move")
 	}
 	if a, b := integer(was["innodb_page_size"]), c.number("innodb_page_size"); b > 0 && b < a {

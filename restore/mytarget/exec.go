@@ -26,7 +26,7 @@ func (t *Target) Exec(ctx context.Context, entries []*stream.Entry) error {
 		if err != nil {
 			return passes(t.explain(e, err))
 		}
-		t.noteCommitted(part)
+		t.committed.Note(part)
 		t.deadMu.Lock()
 		delete(t.tried, e.ID)
 		t.deadMu.Unlock()

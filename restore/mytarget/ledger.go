@@ -187,7 +187,7 @@ func (t *Target) commit(ctx context.Context, s *mysession.Session, part stream.P
 	fault.Point("ledger.chunk:before")
 	err := s.Do(ctx, "COMMIT")
 	if err == nil {
-		t.noteCommitted(part)
+		t.committed.Note(part)
 		fault.Point("ledger.chunk:after")
 		return nil
 	}
@@ -197,7 +197,7 @@ func (t *Target) commit(ctx context.Context, s *mysession.Session, part stream.P
 	for failed := 1; ; failed++ {
 		is, aerr := t.isTaken(ctx, s.Backend, part)
 		if aerr == nil && is {
-			t.noteCommitted(part)
+			t.committed.Note(part)
 			return nil
 		}
 		if aerr == nil {

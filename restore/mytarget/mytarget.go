@@ -53,8 +53,7 @@ type Target struct {
 	joined      time.Time // when the control session was last known to live
 	notJoined   error     // how rejoin last failed, if it did, and when that try began
 	notJoinedAt time.Time
-	committedMu sync.Mutex
-	committed   map[stream.Part]bool // by this process
+	committed   stream.Commits // this process's
 	deadMu      sync.Mutex
 	dead        map[stream.Part]mysession.Backend // of sessions that were lost, by what they were at
 	tried       map[stream.DumpID]bool            // entries that this process began to make, and doesn't know that it did; with deadMu
@@ -80,7 +79,7 @@ func Open(ctx context.Context, conn *mysession.Conn, o Options) (*Target, error)
 	if o.CleanWait <= 0 {
 		o.CleanWait = DefaultCleanWait
 	}
-	t := &Target{conn: conn, opts: o, warned: map[string]bool{}, committed: map[stream.Part]bool{}, dead: map[stream.Part]mysession.Backend{}, tried: map[stream.DumpID]bool{}}
+	t := &Target{conn: conn, opts: o, warned: map[string]bool{}, dead: map[stream.Part]mysession.Backend{}, tried: map[stream.DumpID]bool{}}
 	c, err := t.session(ctx)
 	if err != nil {
 		return nil, err

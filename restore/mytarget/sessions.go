@@ -188,13 +188,7 @@ func (t *Target) rejoined(ctx context.Context) error {
 	if err := t.mine(ctx, t.control); err != nil {
 		return t.explainLedger(err)
 	}
-	// A crash, or a failover, may take the last commits back.
-	t.committedMu.Lock()
-	kept := make(map[stream.Part]bool, len(t.committed))
-	for p := range t.committed {
-		kept[p] = true
-	}
-	t.committedMu.Unlock()
+	found, verdict := t.committed.Seek(t.conn.Name())
 	rows, err := t.control.Rows(ctx, "SELECT id, part FROM "+takenTable)
 	if err != nil {
 		return t.explainLedger(err)
@@ -202,14 +196,12 @@ func (t *Target) rejoined(ctx context.Context) error {
 	for _, r := range rows {
 		id, _ := strconv.ParseInt(r[0], 10, 32)
 		n, _ := strconv.Atoi(r[1])
-		delete(kept, stream.Part{Table: stream.DumpID(id), N: n})
+		found(stream.Part{Table: stream.DumpID(id), N: n})
 	}
-	if len(kept) == 0 {
-		return t.emptied(ctx)
+	if err := verdict(); err != nil {
+		return err
 	}
-	return stream.Last((&stream.Failure{Kind: stream.Outage, Object: t.conn.Name(),
-		Msg: fmt.Sprintf("the server lost %d transactions that it had committed, when it crashed or failed over", len(kept))}).
-		WithHint("run again with --resume: the ledger knows what is there"))
+	return t.emptied(ctx)
 }
 
 // emptied makes sure that the server did not start anew since rows were loaded that it loses then: those of MEMORY tables.
@@ -242,17 +234,9 @@ func (t *Target) emptied(ctx context.Context) error {
 // explainLedger says what it means that the ledger can't be asked.
 func (t *Target) explainLedger(err error) error {
 	if mysession.Code(err) == mysession.ErrNoSuchTable {
-		return stream.Last((&stream.Failure{Kind: stream.Outage, Object: t.conn.Name(), Msg: "the server lost the ledger that it had committed, when it crashed or failed over"}).
-			WithHint("run again with --resume: it starts afresh where nothing is left"))
+		return stream.LostLedger(t.conn.Name())
 	}
 	return mysession.Explain(err, "the ledger")
-}
-
-// noteCommitted notes what the server said that it has.
-func (t *Target) noteCommitted(p stream.Part) {
-	t.committedMu.Lock()
-	t.committed[p] = true
-	t.committedMu.Unlock()
 }
 
 // Close closes all sessions. Of lost ones the server is told, where it can be.

@@ -114,18 +114,10 @@ func (c *checking) extensions(ctx context.Context) error {
 		c.found.Add("extension-older", "extensions are older on the target: "+strings.Join(older, ", ")+"; what they lack ends the restore", "install newer packages on the target's server")
 	}
 	if len(privileged) > 0 && !c.super {
-		c.found.Add("needs-superuser", fmt.Sprintf("role %s is no superuser, and these may need one: %s", c.conn.User(), firstOf(privileged)),
+		c.found.Add("needs-superuser", fmt.Sprintf("role %s is no superuser, and these may need one: %s", c.conn.User(), stream.First(privileged)),
 			"restore as a superuser (or rds_superuser), or drop them on the source; --on-error continue goes on without them and exits 1")
 	}
 	return nil
-}
-
-// firstOf joins the first names of a list.
-func firstOf(names []string) string {
-	if n := len(names); n > 10 {
-		return strings.Join(names[:10], ", ") + fmt.Sprintf(" and %d more", n-10)
-	}
-	return strings.Join(names, ", ")
 }
 
 // olderVersion compares versions such as 1.10 by their numbers; where they have others parts, it is not known.

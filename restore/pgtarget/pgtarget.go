@@ -49,8 +49,7 @@ type Target struct {
 	sessions chan *pooled
 
 	controlMu sync.Mutex
-	mineMu    sync.Mutex
-	mine      map[stream.Part]bool // committed by this process
+	mine      stream.Commits // this process's
 
 	source stream.Source
 	run    string
@@ -75,7 +74,7 @@ type Target struct {
 // Open connects to the target; it changes nothing there.
 func Open(ctx context.Context, conn *pgsession.Conn, o Options) (*Target, error) {
 	o.Sessions = max(o.Sessions, 2)
-	t := &Target{conn: conn, opts: o, mine: map[stream.Part]bool{}, need: map[stream.DumpID]bool{}, warned: map[string]bool{}}
+	t := &Target{conn: conn, opts: o, need: map[stream.DumpID]bool{}, warned: map[string]bool{}}
 	c, err := t.session(ctx, "UTF8")
 	if err != nil {
 		return nil, err

@@ -240,7 +240,7 @@ func (t *Target) commit(ctx context.Context, s *pgsession.Session, part stream.P
 	fault.Point(point + ":before")
 	err := s.Do(ctx, sql)
 	if err == nil {
-		t.committed(part)
+		t.mine.Note(part)
 		fault.Point(point + ":after")
 		return nil
 	}
@@ -250,7 +250,7 @@ func (t *Target) commit(ctx context.Context, s *pgsession.Session, part stream.P
 	for failed := 1; ; failed++ {
 		is, aerr := t.isTaken(ctx, s.Backend, part)
 		if aerr == nil && is {
-			t.committed(part)
+			t.mine.Note(part)
 			return nil
 		}
 		if aerr == nil {

@@ -112,8 +112,7 @@ func (t *Target) rejoined(ctx context.Context) error {
 	}
 	row, err := t.control.Row(ctx, fmt.Sprintf("SELECT 1 FROM pgmove.run WHERE run = %s AND epoch = %d", pgsession.Literal(t.run), t.epoch))
 	if pgsession.Code(err) == "42P01" || pgsession.Code(err) == "3F000" {
-		return stream.Last((&stream.Failure{Kind: stream.Outage, Object: t.conn.Name(), Msg: "the server lost the ledger that it had committed, when it crashed or failed over"}).
-			WithHint("run again with --resume: it starts afresh where nothing is left"))
+		return stream.LostLedger(t.conn.Name())
 	}
 	if err != nil {
 		return pgsession.Explain(err, "the ledger")
@@ -121,13 +120,8 @@ func (t *Target) rejoined(ctx context.Context) error {
 	if row == nil {
 		return takenOver()
 	}
-	// Its commits don't wait for the disk: a crash, or a failover, may take the last of them back.
-	t.mineMu.Lock()
-	mine := make(map[stream.Part]bool, len(t.mine))
-	for p := range t.mine {
-		mine[p] = true
-	}
-	t.mineMu.Unlock()
+	// Its commits don't wait for the disk.
+	found, verdict := t.mine.Seek(t.conn.Name())
 	rows, err := t.control.Rows(ctx, "SELECT id, part FROM pgmove.taken")
 	if err != nil {
 		return pgsession.Explain(err, "the ledger")
@@ -135,25 +129,16 @@ func (t *Target) rejoined(ctx context.Context) error {
 	for _, r := range rows {
 		id, _ := strconv.ParseInt(r[0], 10, 32)
 		part, _ := strconv.Atoi(r[1])
-		delete(mine, stream.Part{Table: stream.DumpID(id), N: part})
+		found(stream.Part{Table: stream.DumpID(id), N: part})
 	}
-	if len(mine) == 0 {
-		return t.uncrashed(ctx)
+	if err := verdict(); err != nil {
+		return err
 	}
-	return stream.Last((&stream.Failure{Kind: stream.Outage, Object: t.conn.Name(),
-		Msg: fmt.Sprintf("the server lost %d transactions that it had committed, when it crashed or failed over", len(mine))}).
-		WithHint("run again with --resume: the ledger knows what is there"))
+	return t.uncrashed(ctx)
 }
 
 func takenOver() error {
 	return stream.Fail(stream.Busy, "another pgmove has taken over the target").WithHint("let that one finish")
-}
-
-// committed notes what the server said that it has.
-func (t *Target) committed(p stream.Part) {
-	t.mineMu.Lock()
-	t.mine[p] = true
-	t.mineMu.Unlock()
 }
 
 // Close closes all sessions.
