@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,9 +31,10 @@ const (
 	generations = 4
 )
 
-// sessionLock names the lock of the run's n-th session.
-func sessionLock(run string, n int) string {
-	sum := sha256.Sum256([]byte(run))
+// sessionLock names the lock of the run's n-th session. Locks are the whole server's, and an archive may be restored to several of its
+// databases at a time. Some servers know a database by its name in capitals too.
+func (t *Target) sessionLock(run string, n int) string {
+	sum := sha256.Sum256([]byte(run + "\x00" + strings.ToLower(t.conn.Database())))
 	return fmt.Sprintf("pgmove %s %d", hex.EncodeToString(sum[:16]), n)
 }
 
@@ -40,7 +42,7 @@ func sessionLock(run string, n int) string {
 func (t *Target) endOld(ctx context.Context, run string) error {
 	names := make([]string, maxSessions*generations)
 	for n := range names {
-		names[n] = sessionLock(run, n)
+		names[n] = t.sessionLock(run, n)
 	}
 	return t.control.BuryAll(ctx, names)
 }
@@ -105,7 +107,7 @@ func (t *Target) numbered(ctx context.Context, n int) (*mysession.Session, error
 		return nil, err
 	}
 	for g := range generations {
-		is, err := s.Claim(ctx, sessionLock(t.run, n+g*maxSessions))
+		is, err := s.Claim(ctx, t.sessionLock(t.run, n+g*maxSessions))
 		if is {
 			return s, nil
 		}
