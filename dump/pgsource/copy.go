@@ -3,6 +3,7 @@ package pgsource
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -85,12 +86,17 @@ func (s *Source) keyRanges(ctx context.Context, r *relation, n int64, format str
 	key := pgsession.Ident(string(r.intKey))
 	var lo, hi int64
 	err := s.with(ctx, func(w *worker) error {
-		row, err := w.sess.Row(ctx, fmt.Sprintf("SELECT min(%s), max(%s) FROM ONLY %s", key, key, pgsession.Qualified(string(r.namespace), string(r.name))))
-		if err == nil {
-			lo, hi = number(row[0]), number(row[1])
-		}
-		return err
+		return w.unblocked(ctx, func() error {
+			row, err := w.sess.Row(ctx, fmt.Sprintf("SELECT min(%s), max(%s) FROM ONLY %s", key, key, pgsession.Qualified(string(r.namespace), string(r.name))))
+			if err == nil {
+				lo, hi = number(row[0]), number(row[1])
+			}
+			return err
+		})
 	})
+	if errors.Is(err, errLockWait) {
+		return one, nil // its rows are read by the session that has the lock
+	}
 	if err != nil {
 		return nil, pgsession.Explain(err, r.namespace.Display()+"."+r.name.Display())
 	}

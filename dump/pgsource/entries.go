@@ -73,19 +73,32 @@ func (s *Source) snapshotAndSchema(ctx context.Context) error {
 	g.Go(func() error { return s.readSchema(ctx) })
 	g.Go(func() error {
 		return s.with(ctx, func(w *worker) error {
-			if err := s.readRelations(ctx, w.sess); err != nil {
-				return err
-			}
-			if err := s.readSequences(ctx, w.sess); err != nil {
-				return err
-			}
-			if err := s.readKeys(ctx, w.sess); err != nil {
-				return err
-			}
-			return s.readRoles(ctx, w.sess)
+			return w.unblocked(ctx, func() error {
+				for _, read := range []func(context.Context, *pgsession.Session) error{s.readRelations, s.readSequences, s.readKeys, s.readRoles} {
+					if err := read(ctx, w.sess); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
 		})
 	})
 	return g.Wait()
+}
+
+// unblocked has f's statements wait for locks no longer than pg_dump does. To ask for a table's size takes a lock on it: behind who waits for
+// the coordinator's that would be for ever. The error is errLockWait then.
+func (w *worker) unblocked(ctx context.Context, f func() error) error {
+	if err := w.sess.Do(ctx, "SET LOCAL lock_timeout = "+pgsession.Literal(fmt.Sprint(lockWait.Milliseconds()))); err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		if pgsession.Code(err) == "55P03" {
+			return fmt.Errorf("%w: %w", errLockWait, err)
+		}
+		return err
+	}
+	return w.sess.Do(ctx, "SET LOCAL lock_timeout = 0")
 }
 
 // readSchema has pg_dump tell the schema.
