@@ -42,7 +42,12 @@ func (p *Throttle) Take(ctx context.Context, n int) error {
 	if wait <= 0 {
 		return nil
 	}
-	t := time.NewTimer(wait)
+	return pause(ctx, wait)
+}
+
+// pause waits, no longer than ctx lasts, whose end is the error.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -162,16 +162,7 @@ func (p *poller) take(b []byte, now time.Time) error {
 }
 
 // pause waits until the next look is due.
-func (p *poller) pause(ctx context.Context) error {
-	t := time.NewTimer(p.o.Every)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
+func (p *poller) pause(ctx context.Context) error { return pause(ctx, p.o.Every) }
 
 // await calls there until it says true, and looks at the heartbeat between the calls. One
 // goroutine looks for all.

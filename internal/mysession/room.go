@@ -47,7 +47,7 @@ func (s *Session) Room(ctx context.Context) (Room, error) {
 // asked are the server's settings that Settings reads.
 var asked = []string{"log_bin", "sql_mode", "time_zone", "system_time_zone", "character_set_server", "collation_server", "lower_case_table_names", "max_allowed_packet",
 	"event_scheduler", "innodb_page_size", "innodb_buffer_pool_size", "innodb_log_file_size", "innodb_redo_log_capacity", "innodb_flush_log_at_trx_commit", "innodb_doublewrite",
-	"innodb_force_primary_key", "sql_require_primary_key", "explicit_defaults_for_timestamp", "tx_isolation", "transaction_isolation"}
+	"innodb_force_primary_key", "sql_require_primary_key", "sql_generate_invisible_primary_key", "explicit_defaults_for_timestamp", "tx_isolation", "transaction_isolation"}
 
 // Settings are the server's own, by their names in lower case; those that it doesn't know are left out.
 func (s *Session) Settings(ctx context.Context) (map[string]string, error) {

@@ -179,9 +179,7 @@ func (c *checking) keys(ctx context.Context) (err error) {
 	}
 	for _, name := range []string{"innodb_force_primary_key", "sql_require_primary_key", "sql_generate_invisible_primary_key"} {
 		if c.is[name] == "ON" {
-			return c.found.Refused("primary-key-required", (&stream.Failure{Kind: stream.Preflight, Object: c.conn.Name(),
-				Msg: fmt.Sprintf("the server takes no tables without a primary key as they are (%s), and these have none: %s", name, stream.First(c.needs.Keyless))}).
-				WithHint("SET GLOBAL %s = OFF while the move goes on, or give the tables a key on the source", name))
+			return c.found.Refused("primary-key-required", c.keyless(name, stream.First(c.needs.Keyless)))
 		}
 	}
 	return nil

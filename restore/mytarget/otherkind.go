@@ -85,8 +85,14 @@ func (t *Target) checkPrimaryKeys(ctx context.Context, entries []stream.Entry) e
 	if set == "" || len(without) == 0 {
 		return nil
 	}
-	return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(), Msg: "with its setting " + set + " the server takes no tables without a primary key as they are: " + list(without)}).
-		WithHint("SET GLOBAL %s = OFF there for the move, or give them a primary key on the source", set)
+	return t.keyless(set, list(without))
+}
+
+// keyless refuses tables without a primary key, which a setting of the server's stands against.
+func (t *Target) keyless(setting, tables string) error {
+	return (&stream.Failure{Kind: stream.Preflight, Object: t.conn.Name(),
+		Msg: fmt.Sprintf("the server takes no tables without a primary key as they are (%s), and these have none: %s", setting, tables)}).
+		WithHint("SET GLOBAL %s = OFF while the move goes on, or give the tables a key on the source", setting)
 }
 
 func hasPrimaryKey(create string) bool {
